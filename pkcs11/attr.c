@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+#include "attr.h"
+#include "calls.h"
+
+/* How much larger than expected a value may be. */
+#define ATTR_GROWTH 8
+
+/*
+ * Lay out the buffers, one byte larger than asked for: a length that is still
+ * exactly the buffer's after the call was then not written by the token.
+ */
+static bool attrs_layout(struct p11_attrs *attrs,
+                         const struct p11_attr_spec *specs, size_t n,
+                         CK_ULONG growth)
+{
+    size_t total = 0;
+    unsigned char *next;
+
+    for (size_t i = 0; i < n; i++)
+        total += specs[i].size * growth + 1;
+    free(attrs->block);
+    attrs->count = 0;
+    attrs->block = calloc(1, total);
+    if (attrs->block == NULL)
+        return false;
+    next = attrs->block;
+    for (size_t i = 0; i < n; i++) {
+        CK_ATTRIBUTE *attr = &attrs->attr[i];
+
+        attr->type = specs[i].type;
+        attr->pValue = next;
+        attr->ulValueLen = specs[i].size * growth + 1;
+        next += attr->ulValueLen;
+    }
+    attrs->count = n;
+    return true;
+}
+
+/* Attributes that cannot be had leave the others intact (v2.40, 5.7). */
+static bool is_partial(CK_RV rv)
+{
+    return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_SENSITIVE;
+}
+
+/*
+ * Some tokens stop at the first attribute that they do not know and leave
+ * the rest untouched: ask for those one by one.
+ */
+static void attrs_settle(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
+                         CK_OBJECT_HANDLE object, struct p11_attrs *attrs,
+                         const struct p11_attr_spec *specs, CK_ULONG growth,
+                         bool partial)
+{
+    for (size_t i = 0; i < attrs->count; i++) {
+        CK_ATTRIBUTE *attr = &attrs->attr[i];
+        CK_ULONG size = specs[i].size * growth + 1;
+
+        if (partial && attr->ulValueLen == size &&
+            p11_C_GetAttributeValue(fl, session, object, attr, 1) != CKR_OK)
+            attr->ulValueLen = CK_UNAVAILABLE_INFORMATION;
+        /* A length beyond the buffer is "unavailable", or a lie. */
+        if (attr->ulValueLen >= size) {
+            attr->pValue = NULL;
+            attr->ulValueLen = 0;
+        }
+    }
+}
+
+CK_RV p11_attrs_read(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
+                     CK_OBJECT_HANDLE object, const struct p11_attr_spec *specs,
+                     size_t n, struct p11_attrs *attrs)
+{
+    static const CK_ULONG growths[] = { 1, ATTR_GROWTH };
+    CK_ULONG growth = 1;
+    CK_RV rv = CKR_BUFFER_TOO_SMALL;
+
+    for (size_t i = 0; i < 2 && rv == CKR_BUFFER_TOO_SMALL; i++) {
+        growth = growths[i];
+        if (!attrs_layout(attrs, specs, n, growth))
+            return CKR_HOST_MEMORY;
+        rv = p11_C_GetAttributeValue(fl, session, object, attrs->attr,
+                                     (CK_ULONG)n);
+    }
+    /* Still too small: absent, since nothing we can use is that large. */
+    if (rv != CKR_OK && rv != CKR_BUFFER_TOO_SMALL && !is_partial(rv)) {
+        p11_attrs_clear(attrs);
+        return rv;
+    }
+    attrs_settle(fl, session, object, attrs, specs, growth, rv != CKR_OK);
+    return CKR_OK;
+}
+
+void p11_attrs_clear(struct p11_attrs *attrs)
+{
+    free(attrs->block);
+    memset(attrs, 0, sizeof(*attrs));
+}
+
+const CK_ATTRIBUTE *p11_attrs_get(const struct p11_attrs *attrs,
+                                  CK_ATTRIBUTE_TYPE type)
+{
+    for (size_t i = 0; i < attrs->count; i++) {
+        const CK_ATTRIBUTE *attr = &attrs->attr[i];
+
+        if (attr->type == type && attr->ulValueLen > 0)
+            return attr;
+    }
+    return NULL;
+}
+
+CK_ULONG p11_attrs_ulong(const struct p11_attrs *attrs, CK_ATTRIBUTE_TYPE type,
+                         CK_ULONG absent)
+{
+    const CK_ATTRIBUTE *attr = p11_attrs_get(attrs, type);
+    CK_ULONG value;
+
+    if (attr == NULL || attr->ulValueLen != sizeof(value))
+        return absent;
+    memcpy(&value, attr->pValue, sizeof(value));
+    return value;
+}
+
+bool p11_attrs_bool(const struct p11_attrs *attrs, CK_ATTRIBUTE_TYPE type,
+                    bool absent)
+{
+    const CK_ATTRIBUTE *attr = p11_attrs_get(attrs, type);
+
+    if (attr == NULL || attr->ulValueLen != sizeof(CK_BBOOL))
+        return absent;
+    return *(const CK_BBOOL *)attr->pValue != CK_FALSE;
+}
+
+bool p11_attrs_same(const struct p11_attrs *a, const struct p11_attrs *b,
+                    CK_ATTRIBUTE_TYPE type)
+{
+    const CK_ATTRIBUTE *x = p11_attrs_get(a, type);
+    const CK_ATTRIBUTE *y = p11_attrs_get(b, type);
+
+    if (x == NULL || y == NULL)
+        return x == y;
+    return x->ulValueLen == y->ulValueLen &&
+           memcmp(x->pValue, y->pValue, x->ulValueLen) == 0;
+}

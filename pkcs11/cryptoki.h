@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The names and values of PKCS #11, from the system's copy of the OASIS
+ * definitions (package libp11-kit-dev), and the few that older copies lack.
+ */
+#ifndef HSMSIGN_CRYPTOKI_H
+#define HSMSIGN_CRYPTOKI_H
+
+#include <p11-kit/pkcs11.h>
+
+/* PKCS #11 v2.40, 4.9: the SubjectPublicKeyInfo of a private key. */
+#ifndef CKA_PUBLIC_KEY_INFO
+#define CKA_PUBLIC_KEY_INFO 0x129UL
+#endif
+
+/* PKCS #11 v3.0, 2.3.5 and 2.3.14: Edwards curves. */
+#ifndef CKK_EC_EDWARDS
+#define CKK_EC_EDWARDS 0x40UL
+#endif
+#ifndef CKM_EDDSA
+#define CKM_EDDSA 0x1057UL
+#endif
+
+/* PKCS #11 v3.0, 2.1.7 and 2.24: SHA-3. */
+#ifndef CKM_SHA3_224
+#define CKM_SHA3_224 0x2b5UL
+#define CKM_SHA3_256 0x2b0UL
+#define CKM_SHA3_384 0x2c0UL
+#define CKM_SHA3_512 0x2d0UL
+#endif
+#ifndef CKG_MGF1_SHA3_224
+#define CKG_MGF1_SHA3_224 0x6UL
+#define CKG_MGF1_SHA3_256 0x7UL
+#define CKG_MGF1_SHA3_384 0x8UL
+#define CKG_MGF1_SHA3_512 0x9UL
+#endif
+
+/* PKCS #11 v3.0, 5.1.6: answers that a 2.40 header does not name. */
+#ifndef CKR_OPERATION_CANCEL_FAILED
+#define CKR_OPERATION_CANCEL_FAILED 0x202UL
+#endif
+#ifndef CKR_KEY_EXHAUSTED
+#define CKR_KEY_EXHAUSTED 0x203UL
+#endif
+#ifndef CKR_PENDING
+#define CKR_PENDING 0x204UL
+#endif
+#ifndef CKR_SESSION_ASYNC_NOT_SUPPORTED
+#define CKR_SESSION_ASYNC_NOT_SUPPORTED 0x205UL
+#endif
+#ifndef CKR_TOKEN_RESOURCE_EXCEEDED
+#define CKR_TOKEN_RESOURCE_EXCEEDED 0x201UL
+#endif
+#ifndef CKR_ACTION_PROHIBITED
+#define CKR_ACTION_PROHIBITED 0x1BUL
+#endif
+
+#endif

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What identifies the key never changes; its handle does, and is good for one
+ * epoch of the slot only.
+ *
+ * Recovery is one idea: whatever the reason, the session whose operation
+ * failed is replaced and the operation tried again; the second time, or when
+ * the reason says so, we also log in and find the key again.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "calls.h"
+#include "key.h"
+#include "log.h"
+#include "login.h"
+#include "object.h"
+#include "session.h"
+
+/* Expected sizes: RSA 8192, any named curve or its PrintableString. */
+static const struct p11_attr_spec private_specs[] = {
+    { CKA_KEY_TYPE, sizeof(CK_KEY_TYPE) },
+    { CKA_LABEL, 128 },
+    { CKA_ID, 128 },
+    { CKA_SIGN, sizeof(CK_BBOOL) },
+    { CKA_ALWAYS_AUTHENTICATE, sizeof(CK_BBOOL) },
+    { CKA_MODULUS, 1024 },
+    { CKA_PUBLIC_EXPONENT, 16 },
+    { CKA_EC_PARAMS, 64 },
+    { CKA_EC_POINT, 160 },
+    { CKA_PUBLIC_KEY_INFO, 1200 },
+    { CKA_CHECK_VALUE, 16 },
+};
+
+/* If one of these differs, it is another key. */
+static const CK_ATTRIBUTE_TYPE identity[] = {
+    CKA_KEY_TYPE,  CKA_LABEL,    CKA_ID,          CKA_MODULUS,
+    CKA_EC_PARAMS, CKA_EC_POINT, CKA_CHECK_VALUE,
+};
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
+static bool copy_value(struct p11_uri_value *to,
+                       const struct p11_uri_value *from)
+{
+    *to = *from;
+    if (!from->present)
+        return true;
+    to->bytes = malloc(from->len + 1);
+    if (to->bytes != NULL)
+        memcpy(to->bytes, from->bytes, from->len + 1);
+    return to->bytes != NULL;
+}
+
+static struct p11_key *key_new(struct p11_slot *slot, const struct p11_uri *uri)
+{
+    struct p11_key *key = calloc(1, sizeof(*key));
+    char asked[120];
+
+    if (key == NULL)
+        return NULL;
+    key->slot = slot;
+    if (!copy_value(&key->label, &uri->object) ||
+        !copy_value(&key->id, &uri->id)) {
+        p11_key_free(key);
+        return NULL;
+    }
+    p11_uri_describe(uri, asked, sizeof(asked));
+    snprintf(key->where, sizeof(key->where), "%s, key %s", slot->where, asked);
+    return key;
+}
+
+void p11_key_free(struct p11_key *key)
+{
+    if (key == NULL)
+        return;
+    p11_attrs_clear(&key->attrs);
+    free(key->label.bytes);
+    free(key->id.bytes);
+    free(key);
+}
+
+CK_KEY_TYPE p11_key_type(const struct p11_key *key)
+{
+    return p11_attrs_ulong(&key->attrs, CKA_KEY_TYPE,
+                           CK_UNAVAILABLE_INFORMATION);
+}
+
+const struct p11_attrs *p11_key_attrs(const struct p11_key *key)
+{
+    return &key->attrs;
+}
+
+const char *p11_key_where(const struct p11_key *key)
+{
+    return key->where;
+}
+
+bool p11_key_may_sign(const struct p11_key *key)
+{
+    return p11_attrs_bool(&key->attrs, CKA_SIGN, true);
+}
+
+static void set_attribute(CK_ATTRIBUTE *attr, CK_ATTRIBUTE_TYPE type,
+                          void *value, size_t len)
+{
+    attr->type = type;
+    attr->pValue = value;
+    attr->ulValueLen = (CK_ULONG)len;
+}
+
+/*
+ * Find exactly one.  Two are asked for, so that a second one shows; which
+ * key signs must never depend on the order in which a token answers.
+ */
+static CK_RV find_private(struct p11_key *key, struct p11_session *session,
+                          CK_OBJECT_HANDLE *handle, struct p11_error *err)
+{
+    CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+    CK_OBJECT_HANDLE found[2];
+    CK_ATTRIBUTE tmpl[3];
+    CK_ULONG n = 0, count;
+    CK_RV rv;
+
+    set_attribute(&tmpl[n++], CKA_CLASS, &class, sizeof(class));
+    if (key->label.present)
+        set_attribute(&tmpl[n++], CKA_LABEL, key->label.bytes, key->label.len);
+    if (key->id.present)
+        set_attribute(&tmpl[n++], CKA_ID, key->id.bytes, key->id.len);
+    rv = p11_objects_find(key->slot, session, tmpl, n, found, 2, &count,
+                          key->where, err);
+    if (rv != CKR_OK)
+        return rv;
+    if (count == 0)
+        return p11_error_set(err, P11_NO_KEY,
+                             "no private key matches (%s); compare object= "
+                             "and id= with what the token holds",
+                             key->where);
+    if (count > 1)
+        return p11_error_set(err, P11_MANY_KEYS,
+                             "more than one private key matches (%s); name "
+                             "one with object= and id=",
+                             key->where);
+    *handle = found[0];
+    return CKR_OK;
+}
+
+static CK_RV read_private(struct p11_key *key, struct p11_session *session,
+                          CK_OBJECT_HANDLE handle, struct p11_attrs *attrs,
+                          struct p11_error *err)
+{
+    CK_RV rv = p11_attrs_read(key->slot->module->fl, session->handle, handle,
+                              private_specs, COUNT(private_specs), attrs);
+
+    if (rv != CKR_OK)
+        p11_error_call(err, rv, "C_GetAttributeValue", key->where);
+    return rv;
+}
+
+static void set_handle(struct p11_key *key, CK_OBJECT_HANDLE handle,
+                       unsigned long epoch)
+{
+    pthread_mutex_lock(&key->slot->lock);
+    key->handle = handle;
+    key->epoch = epoch;
+    pthread_mutex_unlock(&key->slot->lock);
+}
+
+static CK_RV load_with(struct p11_key *key, struct p11_session *session,
+                       const struct p11_pin_request *request,
+                       struct p11_error *err)
+{
+    CK_OBJECT_HANDLE handle;
+    unsigned long epoch;
+    CK_RV rv = p11_slot_login(key->slot, session, request, err);
+
+    if (rv != CKR_OK)
+        return rv;
+    epoch = p11_slot_epoch(key->slot);
+    rv = find_private(key, session, &handle, err);
+    if (rv == CKR_OK)
+        rv = read_private(key, session, handle, &key->attrs, err);
+    if (rv != CKR_OK)
+        return rv;
+    key->always_authenticate =
+        p11_attrs_bool(&key->attrs, CKA_ALWAYS_AUTHENTICATE, false);
+    set_handle(key, handle, epoch);
+    return CKR_OK;
+}
+
+CK_RV p11_key_load(struct p11_module *module, const struct p11_uri *uri,
+                   const struct p11_pin_request *request, struct p11_key **key,
+                   struct p11_error *err)
+{
+    struct p11_session *session;
+    struct p11_slot *slot;
+    struct p11_key *k;
+    CK_RV rv;
+
+    if (uri->has_type && uri->type != CKO_PRIVATE_KEY)
+        return p11_error_set(err, P11_UNSUPPORTED,
+                             "only private keys are loaded from a token; "
+                             "leave type= out or say type=private");
+    rv = p11_slot_find(module, uri, &slot, err);
+    if (rv != CKR_OK)
+        return rv;
+    k = key_new(slot, uri);
+    if (k == NULL)
+        return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a key");
+    rv = p11_session_borrow(slot, &session, err);
+    if (rv == CKR_OK) {
+        rv = load_with(k, session, request, err);
+        p11_session_give_back(slot, session, rv);
+    }
+    if (rv != CKR_OK) {
+        p11_key_free(k);
+        return rv;
+    }
+    *key = k;
+    return CKR_OK;
+}
+
+/* Log in if needed, find the key, and see that it is still the same one. */
+static CK_RV find_again(struct p11_key *key, struct p11_session *session,
+                        unsigned long seen, struct p11_error *err)
+{
+    struct p11_attrs attrs = { 0 };
+    CK_OBJECT_HANDLE handle;
+    unsigned long epoch;
+    CK_RV rv = p11_slot_login_again(key->slot, session, seen, err);
+
+    if (rv != CKR_OK)
+        return rv;
+    epoch = p11_slot_epoch(key->slot);
+    rv = find_private(key, session, &handle, err);
+    if (rv == CKR_OK)
+        rv = read_private(key, session, handle, &attrs, err);
+    for (size_t i = 0; rv == CKR_OK && i < COUNT(identity); i++) {
+        if (!p11_attrs_same(&key->attrs, &attrs, identity[i]))
+            rv = p11_error_set(err, P11_KEY_CHANGED,
+                               "%s: after the token came back, another key "
+                               "answers to this name; load it anew if that "
+                               "is intended",
+                               key->where);
+    }
+    p11_attrs_clear(&attrs);
+    if (rv == CKR_OK)
+        set_handle(key, handle, epoch);
+    return rv;
+}
+
+bool p11_key_handle(struct p11_key *key, CK_OBJECT_HANDLE *handle,
+                    unsigned long *epoch)
+{
+    bool current;
+
+    pthread_mutex_lock(&key->slot->lock);
+    *handle = key->handle;
+    *epoch = key->epoch;
+    current = key->epoch == key->slot->epoch;
+    pthread_mutex_unlock(&key->slot->lock);
+    return current;
+}
+
+struct signing {
+    CK_MECHANISM *mechanism;
+    const unsigned char *in;
+    size_t len;
+    unsigned char *sig;
+    CK_ULONG sig_len; /* the buffer's size, then the signature's */
+};
+
+static CK_RV sign_once(struct p11_key *key, struct p11_session *session,
+                       CK_OBJECT_HANDLE handle, struct signing *op,
+                       struct p11_error *err)
+{
+    CK_FUNCTION_LIST *fl = key->slot->module->fl;
+    CK_ULONG sig_len = op->sig_len;
+    CK_RV rv;
+
+    rv = p11_C_SignInit(fl, session->handle, op->mechanism, handle);
+    if (rv != CKR_OK)
+        return p11_error_call(err, rv, "C_SignInit", key->where);
+    if (key->always_authenticate) {
+        rv = p11_slot_login_context(key->slot, session);
+        if (rv != CKR_OK)
+            return p11_error_call(err, rv, "C_Login", key->where);
+    }
+    rv = p11_C_Sign(fl, session->handle, op->in, op->len, op->sig, &sig_len);
+    if (rv != CKR_OK)
+        return p11_error_call(err, rv, "C_Sign", key->where);
+    if (sig_len > op->sig_len)
+        return p11_error_call(err, CKR_GENERAL_ERROR, "C_Sign", key->where);
+    op->sig_len = sig_len;
+    return CKR_OK;
+}
+
+/* How much to mend before the next try. */
+enum mend { MEND_NOTHING, MEND_SESSION, MEND_KEY };
+
+static enum mend what_to_mend(CK_RV rv)
+{
+    switch (p11_rv_info(rv)->class) {
+    case P11_CLASS_SESSION:
+    case P11_CLASS_DEVICE:
+        return MEND_SESSION;
+    case P11_CLASS_LOGIN:
+    case P11_CLASS_HANDLE:
+        return MEND_KEY;
+    default:
+        return MEND_NOTHING;
+    }
+}
+
+static CK_RV sign_with(struct p11_key *key, struct p11_session *session,
+                       struct signing *op, struct p11_error *err)
+{
+    CK_OBJECT_HANDLE handle;
+    unsigned long epoch;
+    enum mend done = MEND_NOTHING, next;
+    CK_RV rv = CKR_OK;
+
+    if (!p11_key_handle(key, &handle, &epoch))
+        rv = find_again(key, session, epoch, err);
+    while (rv == CKR_OK) {
+        p11_key_handle(key, &handle, &epoch);
+        rv = sign_once(key, session, handle, op, err);
+        next = what_to_mend(rv);
+        if (next == MEND_NOTHING || done == MEND_KEY)
+            break;
+        p11_log(P11_LOG_INFO, "%s; trying again", err->text);
+        if (done == MEND_SESSION)
+            next = MEND_KEY;
+        done = next;
+        rv = p11_session_replace(key->slot, session, err);
+        if (rv == CKR_OK && done == MEND_KEY)
+            rv = find_again(key, session, epoch, err);
+    }
+    return rv;
+}
+
+CK_RV p11_key_sign(struct p11_key *key, CK_MECHANISM *mechanism,
+                   const unsigned char *in, size_t len, unsigned char *sig,
+                   size_t *sig_len, struct p11_error *err)
+{
+    struct signing op = { mechanism, in, len, sig, (CK_ULONG)*sig_len };
+    struct p11_session *session;
+    CK_RV rv = p11_session_borrow(key->slot, &session, err);
+
+    if (rv != CKR_OK)
+        return rv;
+    rv = sign_with(key, session, &op, err);
+    p11_session_give_back(key->slot, session, rv);
+    if (rv == CKR_OK)
+        *sig_len = op.sig_len;
+    return rv;
+}

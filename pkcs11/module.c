@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The registry of loaded modules: the one thing that is global.
+ *
+ * Two locks.  open_lock lets one thread at a time load, initialise, finalise
+ * or unload; it is held over C_Initialize and C_Finalize, which PKCS #11
+ * v2.40, 5.4 wants from one thread only.  list_lock guards the list for the
+ * few instructions that read or change it, so that fork() never waits for a
+ * module that takes long to initialise.
+ */
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include "calls.h"
+#include "fork.h"
+#include "log.h"
+#include "module.h"
+#include "quirks.h"
+#include "slot.h"
+
+static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct p11_module *modules;
+static atomic_bool exiting;
+
+void p11_module_set_exiting(void)
+{
+    atomic_store(&exiting, true);
+}
+
+bool p11_module_exiting(void)
+{
+    return atomic_load(&exiting);
+}
+
+void p11_module_lock_registry(void)
+{
+    pthread_mutex_lock(&list_lock);
+}
+
+void p11_module_unlock_registry(void)
+{
+    pthread_mutex_unlock(&list_lock);
+}
+
+/* The caller holds the registry. */
+void p11_module_visit_slots(void (*visit)(struct p11_slot *slot, void *arg),
+                            void *arg)
+{
+    for (struct p11_module *m = modules; m != NULL; m = m->next) {
+        pthread_mutex_lock(&m->lock);
+        for (struct p11_slot *slot = m->slots; slot != NULL; slot = slot->next)
+            visit(slot, arg);
+        pthread_mutex_unlock(&m->lock);
+    }
+}
+
+/*
+ * The thread that held a lock may not exist in the child, so that locks are
+ * made anew there instead of being unlocked.
+ */
+void p11_module_after_fork_in_child(void)
+{
+    pthread_mutex_init(&open_lock, NULL);
+    pthread_mutex_init(&list_lock, NULL);
+    for (struct p11_module *m = modules; m != NULL; m = m->next) {
+        pthread_mutex_init(&m->lock, NULL);
+        m->needs_initialise = true;
+    }
+}
+
+static CK_RV call_initialize(struct p11_module *m, struct p11_error *err)
+{
+    CK_C_INITIALIZE_ARGS args = { 0 };
+    CK_RV rv;
+
+    args.flags = CKF_OS_LOCKING_OK;
+    args.pReserved = m->init_args;
+    rv = p11_C_Initialize(m->fl, &args);
+    /* The application, or the parent that forked us, was there before. */
+    if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) {
+        m->needs_initialise = false;
+        return CKR_OK;
+    }
+    if (rv != CKR_OK)
+        return p11_error_call(err, rv, "C_Initialize", m->path);
+    m->initialised = true;
+    m->needs_initialise = false;
+    return CKR_OK;
+}
+
+static void module_free(struct p11_module *m)
+{
+    pthread_mutex_destroy(&m->lock);
+    free(m->path);
+    free(m->init_args);
+    free(m);
+}
+
+static struct p11_module *module_new(const struct p11_module_config *config)
+{
+    struct p11_module *m = calloc(1, sizeof(*m));
+
+    if (m == NULL)
+        return NULL;
+    pthread_mutex_init(&m->lock, NULL);
+    m->refs = 1;
+    m->path = strdup(config->path);
+    m->quirks = config->quirks | p11_quirks(config->path);
+    m->max_sessions = config->max_sessions;
+    m->max_idle = config->max_idle;
+    if (config->init_args != NULL)
+        m->init_args = strdup(config->init_args);
+    if (m->path == NULL ||
+        (config->init_args != NULL && m->init_args == NULL)) {
+        module_free(m);
+        return NULL;
+    }
+    return m;
+}
+
+/* dlsym hands out functions as void *, which POSIX allows and C does not. */
+static CK_C_GetFunctionList entry_point(void *dl)
+{
+    void *symbol = dlsym(dl, "C_GetFunctionList");
+    CK_C_GetFunctionList function = NULL;
+
+    memcpy(&function, &symbol, sizeof(function));
+    return function;
+}
+
+static CK_RV module_load(const struct p11_module_config *config, void *dl,
+                         struct p11_module **module, struct p11_error *err)
+{
+    CK_C_GetFunctionList get_list = entry_point(dl);
+    struct p11_module *m;
+    CK_RV rv;
+
+    if (get_list == NULL)
+        return p11_error_set(err, P11_MODULE_LOAD,
+                             "%s is not a PKCS #11 module (it has no "
+                             "C_GetFunctionList); check pkcs11-module-path",
+                             config->path);
+    m = module_new(config);
+    if (m == NULL)
+        return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a module");
+    m->dl = dl;
+    rv = get_list(&m->fl);
+    if (rv == CKR_OK && m->fl == NULL)
+        rv = CKR_GENERAL_ERROR;
+    if (rv != CKR_OK)
+        p11_error_call(err, rv, "C_GetFunctionList", config->path);
+    else
+        rv = call_initialize(m, err);
+    if (rv == CKR_OK)
+        rv = p11_fork_register(err);
+    if (rv != CKR_OK) {
+        if (m->initialised)
+            p11_C_Finalize(m->fl);
+        module_free(m);
+        return rv;
+    }
+    pthread_mutex_lock(&list_lock);
+    m->next = modules;
+    modules = m;
+    pthread_mutex_unlock(&list_lock);
+    *module = m;
+    return CKR_OK;
+}
+
+CK_RV p11_module_open(const struct p11_module_config *config,
+                      struct p11_module **module, struct p11_error *err)
+{
+    struct p11_module *m;
+    void *dl;
+    CK_RV rv = CKR_OK;
+
+    pthread_mutex_lock(&open_lock);
+    /* Not RTLD_DEEPBIND: it breaks programs that bring their own malloc. */
+    dl = dlopen(config->path, RTLD_NOW | RTLD_LOCAL);
+    if (dl == NULL) {
+        rv = p11_error_set(err, P11_MODULE_LOAD,
+                           "%s; set pkcs11-module-path or HSM_MODULE to the "
+                           "token's PKCS #11 library",
+                           dlerror());
+        goto out;
+    }
+    /* The same library by another path has the same handle. */
+    for (m = modules; m != NULL && m->dl != dl; m = m->next)
+        ;
+    if (m == NULL) {
+        rv = module_load(config, dl, module, err);
+        if (rv != CKR_OK)
+            dlclose(dl);
+        goto out;
+    }
+    dlclose(dl);
+    m->refs++;
+    *module = m;
+out:
+    pthread_mutex_unlock(&open_lock);
+    return rv;
+}
+
+CK_RV p11_module_ready(struct p11_module *module, struct p11_error *err)
+{
+    CK_RV rv = CKR_OK;
+
+    if (!module->needs_initialise)
+        return CKR_OK;
+    pthread_mutex_lock(&open_lock);
+    if (module->needs_initialise) {
+        module->initialised = false;
+        rv = call_initialize(module, err);
+    }
+    pthread_mutex_unlock(&open_lock);
+    return rv;
+}
+
+static void module_unlist(struct p11_module *module)
+{
+    struct p11_module **at;
+
+    pthread_mutex_lock(&list_lock);
+    for (at = &modules; *at != module; at = &(*at)->next)
+        ;
+    *at = module->next;
+    pthread_mutex_unlock(&list_lock);
+}
+
+void p11_module_close(struct p11_module *module)
+{
+    if (module == NULL || p11_module_exiting())
+        return;
+    pthread_mutex_lock(&open_lock);
+    if (--module->refs > 0)
+        goto out;
+    module_unlist(module);
+    while (module->slots != NULL) {
+        struct p11_slot *slot = module->slots;
+
+        module->slots = slot->next;
+        /* In a child that never used the module, nothing is ours to close. */
+        p11_slot_free(slot, !module->needs_initialise);
+    }
+    if (module->initialised && !module->needs_initialise &&
+        !(module->quirks & P11_QUIRK_NO_DEINIT)) {
+        p11_C_Finalize(module->fl);
+        dlclose(module->dl);
+    }
+    module_free(module);
+out:
+    pthread_mutex_unlock(&open_lock);
+}

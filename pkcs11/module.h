@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A PKCS #11 module: loaded once in a process, whoever asks for it, because
+ * C_Initialize, logins and handles are the process's (PKCS #11 v2.40, 5.4).
+ *
+ * Who called C_Initialize calls C_Finalize.  If the application did, the
+ * module is shared and left as it is.  At process exit nothing is finalised
+ * or unloaded: tokens that have destructors of their own crash otherwise; we
+ * only stop lending sessions before those run.
+ *
+ * After a fork the child starts again: what the parent's sessions, logins and
+ * handles were worth is undefined there, so that they are forgotten and
+ * rebuilt at first use.
+ */
+#ifndef HSMSIGN_MODULE_H
+#define HSMSIGN_MODULE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include "cryptoki.h"
+#include "rv.h"
+
+struct p11_slot;
+
+/* Quirks: what is special about a module. */
+#define P11_QUIRK_NO_DEINIT (1U << 0) /* never C_Finalize, never dlclose */
+#define P11_QUIRK_PIN_USER  (1U << 1) /* the PIN is "user:password" */
+
+struct p11_module_config {
+    const char *path;           /* for dlopen */
+    const char *init_args;      /* C_Initialize's pReserved; NULL: none */
+    unsigned quirks;            /* P11_QUIRK_*, added to the table's */
+    unsigned long max_sessions; /* open at once for each token */
+    unsigned long max_idle;     /* of these, kept when idle; at least 1 */
+};
+
+/* Fields are for module.c, slot.c, session.c and fork.c. */
+struct p11_module {
+    struct p11_module *next; /* in the registry */
+    unsigned refs;           /* under the registry's lock */
+    void *dl;
+    CK_FUNCTION_LIST *fl;
+    char *path;
+    char *init_args;
+    unsigned quirks;
+    unsigned long max_sessions, max_idle;
+    bool initialised;             /* by us, so that we finalise it */
+    atomic_bool needs_initialise; /* in a fork's child, until the first use */
+    pthread_mutex_t lock; /* guards the list of slots; never held over a call */
+    struct p11_slot *slots;
+};
+
+/*
+ * Load and initialise the module, or take another reference to it if it is
+ * loaded already; the first one's configuration counts.  *module is to be
+ * closed.  Returns CKR_OK, CKR_HOST_MEMORY, P11_MODULE_LOAD, or what
+ * C_Initialize answered.  Blocks; only one thread of the process is in here
+ * at a time.
+ */
+CK_RV p11_module_open(const struct p11_module_config *config,
+                      struct p11_module **module, struct p11_error *err);
+
+/*
+ * Give a reference back.  The last one closes all sessions, and if we
+ * initialised the module, finalises and unloads it, except at process exit.
+ * NULL is allowed.
+ */
+void p11_module_close(struct p11_module *module);
+
+/*
+ * To be called before the module is used after a possible fork: calls
+ * C_Initialize in a child that has not done so yet.  One comparison
+ * otherwise.
+ */
+CK_RV p11_module_ready(struct p11_module *module, struct p11_error *err);
+
+/* From now on the process is exiting: p11_module_close() leaves everything. */
+void p11_module_set_exiting(void);
+bool p11_module_exiting(void);
+
+/* For fork.c: calls visit for each slot of each module.  Blocks shortly. */
+void p11_module_visit_slots(void (*visit)(struct p11_slot *slot, void *arg),
+                            void *arg);
+void p11_module_lock_registry(void);
+void p11_module_unlock_registry(void);
+/* In the child of a fork, which holds the registry's list lock. */
+void p11_module_after_fork_in_child(void);
+
+#endif

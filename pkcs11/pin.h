@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * PINs: where they come from, and memory that does not leak them.
+ *
+ * A PIN lives in its own pages: locked (mlock, as far as the limit allows),
+ * excluded from core dumps, cleansed before the pages are given back.  It is
+ * never formatted into a message.  What read it from a file or a prompt
+ * cleanses its own buffer.
+ */
+#ifndef HSMSIGN_PIN_H
+#define HSMSIGN_PIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "rv.h"
+
+/* PKCS #11 sets no limit; CloudHSM's "user:password" needs 64. */
+#define P11_PIN_MAX 1024
+
+struct p11_pin;
+
+/* A copy of len bytes; NULL when memory is short or len > P11_PIN_MAX. */
+struct p11_pin *p11_pin_new(const void *pin, size_t len);
+/* Cleanse and free; NULL is allowed. */
+void p11_pin_free(struct p11_pin *pin);
+/*
+ * The bytes, not NUL-terminated, owned by pin; *len receives their number.
+ * Good in a fork's child too, where this locks the pages again.
+ */
+const unsigned char *p11_pin_bytes(const struct p11_pin *pin, size_t *len);
+/* Compares in constant time for equal lengths; NULL equals NULL only. */
+bool p11_pin_equal(const struct p11_pin *a, const struct p11_pin *b);
+
+enum p11_pin_kind {
+    P11_PIN_NONE,
+    P11_PIN_LITERAL, /* the PIN itself */
+    P11_PIN_FILE,    /* the first line of a file */
+    P11_PIN_ENV      /* an environment variable, read with secure_getenv */
+};
+
+/* Where a PIN comes from.  All zero is "nowhere". */
+struct p11_pin_source {
+    enum p11_pin_kind kind;
+    struct p11_pin *literal; /* owned; P11_PIN_LITERAL only */
+    char *name;              /* owned; path or variable */
+    const char *origin;      /* static: the option or attribute, for errors */
+};
+
+/*
+ * Parse an option's value: "file:PATH", "env:NAME", or else the PIN itself.
+ * origin is the option's name and must be static.  Fills *source, which must
+ * be all zero and is to be cleared.  Returns CKR_OK, CKR_HOST_MEMORY, or
+ * P11_CONFIG (empty path or name, PIN too long).  Does not block.
+ */
+CK_RV p11_pin_source_parse(const char *value, const char *origin,
+                           struct p11_pin_source *source,
+                           struct p11_error *err);
+
+/*
+ * A source that is always the literal text, whatever it begins with.  Returns
+ * as above.  An empty PIN is refused by p11_pin_source_read only.
+ */
+CK_RV p11_pin_source_literal(const char *value, const char *origin,
+                             struct p11_pin_source *source,
+                             struct p11_error *err);
+
+/* A source that is always the first line of the file at path. */
+CK_RV p11_pin_source_file(const char *path, const char *origin,
+                          struct p11_pin_source *source,
+                          struct p11_error *err);
+
+/*
+ * RFC 7512's pin-source: "file:PATH" (also "file:///PATH" and
+ * "file://localhost/PATH") or an absolute path; anything else, "|command"
+ * included, is P11_PIN_SOURCE, whose text does not show it.
+ */
+CK_RV p11_pin_source_uri(const char *value, struct p11_pin_source *source,
+                         struct p11_error *err);
+
+void p11_pin_source_clear(struct p11_pin_source *source);
+
+/*
+ * Read the PIN afresh; *pin is the caller's to free.  A file gives its first
+ * line without the line end ("\n" or "\r\n").  Returns CKR_OK,
+ * CKR_HOST_MEMORY, or P11_PIN_SOURCE with a text that names origin, path and
+ * errno's text (file missing, a directory, unreadable, first line empty or
+ * longer than P11_PIN_MAX; variable unset or empty; empty literal, which
+ * would only cost one of the token's tries), or P11_NO_PIN for "nowhere".
+ * Blocks on the file system; a file that others can read (mode & 077) is logged
+ * as a warning.
+ */
+CK_RV p11_pin_source_read(const struct p11_pin_source *source,
+                          struct p11_pin **pin, struct p11_error *err);
+
+/*
+ * Asks a person for the PIN of the token with that label.  Writes at most
+ * size bytes to buf and their number to *len; returns false when there is
+ * nobody to ask.  May block for as long as a person does.
+ */
+typedef bool p11_pin_prompt(void *arg, const char *label, char *buf,
+                            size_t size, size_t *len);
+
+/*
+ * Calls prompt with a buffer of P11_PIN_MAX bytes that is cleansed; P11_NO_PIN
+ * when it is NULL, has no answer or an empty one.
+ */
+CK_RV p11_pin_ask(p11_pin_prompt *prompt, void *arg, const char *label,
+                  struct p11_pin **pin, struct p11_error *err);
+
+/*
+ * What a login may draw on, in order; the first that is not NONE is used, and
+ * if that fails the others are not tried.
+ */
+struct p11_pin_request {
+    const struct p11_pin_source *uri;    /* may be NULL */
+    const struct p11_pin_source *config; /* may be NULL */
+    p11_pin_prompt *prompt;              /* may be NULL */
+    void *prompt_arg;
+};
+
+/* The PIN for label by that request; P11_NO_PIN when there is no source. */
+CK_RV p11_pin_get(const struct p11_pin_request *request, const char *label,
+                  struct p11_pin **pin, struct p11_error *err);
+
+#endif

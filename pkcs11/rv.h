@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a CK_RV means: its name, what went wrong in the user's words, what to
+ * do about it, and which class of policy it falls under.
+ *
+ * Every function of pkcs11/ that can fail returns a CK_RV (CKR_OK is success)
+ * and has, as its last parameter, a struct p11_error that it fills where the
+ * reason is known.  A CK_RV is not a truth value: CKR_OK is 0.
+ *
+ * What goes wrong on our side of the token (no such key, a bad URI) has
+ * values of its own in PKCS #11's vendor range, so that there is one
+ * convention and one table.
+ */
+#ifndef HSMSIGN_RV_H
+#define HSMSIGN_RV_H
+
+#include <stddef.h>
+#include "cryptoki.h"
+
+#define P11_RV(n)          (CKR_VENDOR_DEFINED | 0x48534D00UL | (n)) /* "HSM" */
+#define P11_RV_IS_OURS(rv) (((rv) & ~0xffUL) == P11_RV(0))
+#define P11_CONFIG         P11_RV(1) /* an option is unknown or has a bad value */
+#define P11_URI_INVALID    P11_RV(2) /* not a pkcs11: URI that RFC 7512 allows */
+#define P11_MODULE_LOAD    P11_RV(3) /* the PKCS #11 module cannot be loaded */
+#define P11_NO_TOKEN       P11_RV(4) /* no token matches the URI */
+#define P11_MANY_TOKENS    P11_RV(5) /* several do */
+#define P11_NO_KEY         P11_RV(6) /* no private key matches the URI */
+#define P11_MANY_KEYS      P11_RV(7) /* several do */
+#define P11_NO_PIN         P11_RV(8) /* the token wants a PIN, nothing gives one */
+#define P11_PIN_SOURCE                                                         \
+    P11_RV(9) /* the place that holds the PIN is unreadable */
+#define P11_KEY_UNUSABLE P11_RV(10) /* a key of a type or curve not handled */
+#define P11_KEY_NO_SIGN  P11_RV(11) /* CKA_SIGN is false */
+#define P11_KEY_CHANGED  P11_RV(12) /* the URI now names another key */
+#define P11_SESSION_WAIT P11_RV(13) /* no session became free in time */
+#define P11_NO_PUBLIC    P11_RV(14) /* the public half is not known */
+#define P11_DIGEST       P11_RV(15) /* digest or length the key cannot take */
+#define P11_PARAMETER    P11_RV(16) /* a parameter we do not take */
+#define P11_UNSUPPORTED  P11_RV(17) /* understood, not offered */
+#define P11_EXITING      P11_RV(18) /* the process is exiting */
+
+enum p11_class {
+    P11_CLASS_FATAL,   /* trying again gives the same answer */
+    P11_CLASS_SESSION, /* a new session mends it */
+    P11_CLASS_LOGIN,   /* logging in mends it */
+    P11_CLASS_HANDLE,  /* finding the key again mends it */
+    P11_CLASS_DEVICE,  /* the token is busy, restarted or gone */
+    P11_CLASS_LIBRARY, /* C_Initialize mends it */
+    P11_CLASS_LIMIT,   /* no more sessions: wait for one */
+    P11_CLASS_PIN      /* never retried: tries are counted by the token */
+};
+
+struct p11_rv_info {
+    CK_RV rv;
+    const char *name; /* "CKR_PIN_INCORRECT"; "P11_NO_KEY" for our own */
+    enum p11_class class;
+    const char *reason; /* short, lower case: "the PIN is wrong" */
+    const char *fix;    /* what to do, one clause without final stop */
+};
+
+/*
+ * The row for rv; never NULL: a value that is not in the table answers the
+ * row "unknown", whose name is "unknown CK_RV".
+ */
+const struct p11_rv_info *p11_rv_info(CK_RV rv);
+
+/* The whole table; *n receives the number of rows, "unknown" the last. */
+const struct p11_rv_info *p11_rv_table(size_t *n);
+
+/* A reason for failure, in one line that holds no PIN and no data. */
+struct p11_error {
+    CK_RV rv;
+    char text[640];
+};
+
+/*
+ * Fill err (NULL is allowed) with rv and a formatted text, and return rv, so
+ * that "return p11_error_set(...)" reads well.  The text should not repeat
+ * the reason, which the caller's error queue shows beside it.  A text that is
+ * too long is cut with "..."; control characters become '?'.  "%m" works, and
+ * an argument may be err->text itself.
+ */
+CK_RV p11_error_set(struct p11_error *err, CK_RV rv, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/*
+ * The text for a PKCS #11 call that failed:
+ *
+ *     C_Login: CKR_PIN_INCORRECT (token "demo"): correct the PIN, ...
+ *
+ * function  the C_ function's name
+ * where     token and object, already formatted; NULL or "" for none
+ *
+ * A value that is not in the table is shown in hex.
+ */
+CK_RV p11_error_call(struct p11_error *err, CK_RV rv, const char *function,
+                     const char *where);
+
+#endif

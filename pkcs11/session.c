@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pool is a mutex, a stack of idle sessions and a queue of waiters, each
+ * with a condition variable of its own.  What is free goes to the queue
+ * first: pool_serve() is called wherever something became free.
+ *
+ * Counting: open_count is what the token has open for us, or is about to;
+ * lent_count is what threads hold, a permission to open included.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include "calls.h"
+#include "log.h"
+#include "session.h"
+
+#define WAIT_SECONDS  10 /* for a session that another thread holds */
+#define PROBE_SECONDS 1  /* between tries to open more than the limit */
+
+/* Lives on the stack of the thread that waits. */
+struct p11_waiter {
+    struct p11_waiter *next;
+    pthread_cond_t cond;
+    bool granted;                /* by pool_serve(), which unlinked it */
+    struct p11_session *session; /* NULL when granted: open one */
+};
+
+static void cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+
+    /* No clock that an administrator sets. */
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+void p11_session_pool_init(struct p11_slot *slot)
+{
+    pthread_mutex_init(&slot->lock, NULL);
+    cond_init(&slot->quiet);
+    while (slot->idle != NULL) {
+        struct p11_session *session = slot->idle;
+
+        slot->idle = session->next;
+        free(session);
+    }
+    slot->idle_count = slot->open_count = slot->lent_count = 0;
+    slot->limit = 0;
+    slot->waiters = NULL;
+    slot->waiters_end = &slot->waiters;
+    slot->paused = false;
+}
+
+void p11_session_pool_deinit(struct p11_slot *slot, bool close_sessions)
+{
+    while (slot->idle != NULL) {
+        struct p11_session *session = slot->idle;
+
+        slot->idle = session->next;
+        if (close_sessions)
+            p11_C_CloseSession(slot->module->fl, session->handle);
+        free(session);
+    }
+    pthread_cond_destroy(&slot->quiet);
+    pthread_mutex_destroy(&slot->lock);
+}
+
+/* All static functions named pool_ are called with the slot's lock held. */
+
+static void pool_learn_limit(struct p11_slot *slot)
+{
+    slot->limit = slot->open_count;
+    clock_gettime(CLOCK_MONOTONIC, &slot->limit_at);
+    p11_log(P11_LOG_INFO, "%s allows %lu sessions", slot->where, slot->limit);
+}
+
+static bool pool_may_open(struct p11_slot *slot)
+{
+    struct timespec now;
+
+    if (slot->open_count >= slot->module->max_sessions)
+        return false;
+    if (slot->limit == 0 || slot->open_count < slot->limit)
+        return true;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec - slot->limit_at.tv_sec <= PROBE_SECONDS)
+        return false;
+    slot->limit_at = now;
+    return true;
+}
+
+/* An idle session, or NULL with true for the permission to open one. */
+static bool pool_pick(struct p11_slot *slot, struct p11_session **session)
+{
+    *session = slot->idle;
+    if (slot->idle != NULL) {
+        slot->idle = slot->idle->next;
+        slot->idle_count--;
+    } else if (pool_may_open(slot)) {
+        slot->open_count++;
+    } else {
+        return false;
+    }
+    slot->lent_count++;
+    return true;
+}
+
+static void pool_serve(struct p11_slot *slot)
+{
+    if (slot->paused) {
+        if (slot->lent_count == 0)
+            pthread_cond_broadcast(&slot->quiet);
+        return;
+    }
+    while (slot->waiters != NULL) {
+        struct p11_waiter *waiter = slot->waiters;
+
+        if (!pool_pick(slot, &waiter->session))
+            return;
+        slot->waiters = waiter->next;
+        if (slot->waiters == NULL)
+            slot->waiters_end = &slot->waiters;
+        waiter->granted = true;
+        pthread_cond_signal(&waiter->cond);
+    }
+}
+
+static void pool_unqueue(struct p11_slot *slot, struct p11_waiter *waiter)
+{
+    struct p11_waiter **at;
+
+    for (at = &slot->waiters; *at != waiter; at = &(*at)->next)
+        ;
+    *at = waiter->next;
+    if (waiter->next == NULL)
+        slot->waiters_end = at;
+}
+
+static CK_RV pool_wait(struct p11_slot *slot, struct p11_session **session)
+{
+    struct p11_waiter self = { 0 };
+    struct timespec deadline;
+    int timed_out = 0;
+
+    cond_init(&self.cond);
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
+    deadline.tv_sec += WAIT_SECONDS;
+    *slot->waiters_end = &self;
+    slot->waiters_end = &self.next;
+    while (!self.granted && timed_out != ETIMEDOUT)
+        timed_out = pthread_cond_timedwait(&self.cond, &slot->lock, &deadline);
+    if (!self.granted)
+        pool_unqueue(slot, &self);
+    pthread_cond_destroy(&self.cond);
+    *session = self.session;
+    return self.granted ? CKR_OK : P11_SESSION_WAIT;
+}
+
+/* A session, or NULL with CKR_OK for the permission to open one. */
+static CK_RV pool_take(struct p11_slot *slot, struct p11_session **session)
+{
+    while (slot->paused) {
+        if (p11_module_exiting())
+            return P11_EXITING;
+        pthread_cond_wait(&slot->quiet, &slot->lock);
+    }
+    if (slot->waiters == NULL && pool_pick(slot, session))
+        return CKR_OK;
+    return pool_wait(slot, session);
+}
+
+static void pool_opened(struct p11_slot *slot, CK_RV rv)
+{
+    if (rv == CKR_OK) {
+        /* A probe that went well. */
+        if (slot->limit != 0 && slot->open_count > slot->limit)
+            slot->limit = slot->open_count;
+        return;
+    }
+    slot->open_count--;
+    slot->lent_count--;
+    if (rv == CKR_SESSION_COUNT && slot->open_count > 0)
+        pool_learn_limit(slot);
+    pool_serve(slot);
+}
+
+static CK_RV session_open(struct p11_slot *slot, struct p11_session **session,
+                          struct p11_error *err)
+{
+    struct p11_session *s = calloc(1, sizeof(*s));
+    CK_RV rv = CKR_HOST_MEMORY;
+
+    if (s == NULL)
+        p11_error_set(err, rv, "no memory for a session");
+    else
+        rv = p11_C_OpenSession(slot->module->fl, slot->id, &s->handle);
+    pthread_mutex_lock(&slot->lock);
+    pool_opened(slot, rv);
+    /* None of ours is open that could be waited for. */
+    if (rv == CKR_SESSION_COUNT && slot->open_count > 0)
+        rv = P11_SESSION_WAIT;
+    pthread_mutex_unlock(&slot->lock);
+    if (rv == CKR_OK) {
+        *session = s;
+        return CKR_OK;
+    }
+    if (s != NULL && rv != P11_SESSION_WAIT)
+        p11_error_call(err, rv, "C_OpenSession", slot->where);
+    free(s);
+    return rv;
+}
+
+CK_RV p11_session_borrow(struct p11_slot *slot, struct p11_session **session,
+                         struct p11_error *err)
+{
+    CK_RV rv;
+
+    do {
+        rv = p11_module_ready(slot->module, err);
+        if (rv != CKR_OK)
+            return rv;
+        pthread_mutex_lock(&slot->lock);
+        rv = pool_take(slot, session);
+        pthread_mutex_unlock(&slot->lock);
+        if (rv == P11_SESSION_WAIT)
+            return p11_error_set(err, rv,
+                                 "%s: all sessions were in use for %d "
+                                 "seconds; raise hsmsign-max-sessions or the "
+                                 "token's limit",
+                                 slot->where, WAIT_SECONDS);
+        if (rv != CKR_OK)
+            return p11_error_set(err, rv, "%s: the process is exiting",
+                                 slot->where);
+        if (*session != NULL)
+            return CKR_OK;
+        rv = session_open(slot, session, err);
+        /* The limit was learned just now: wait with the others. */
+    } while (rv == P11_SESSION_WAIT);
+    return rv;
+}
+
+static void session_return(struct p11_slot *slot, struct p11_session *session)
+{
+    bool keep;
+
+    pthread_mutex_lock(&slot->lock);
+    slot->lent_count--;
+    /* The last one is always kept: closing it would log out. */
+    keep = slot->idle_count < slot->module->max_idle || slot->waiters != NULL ||
+           slot->open_count == 1;
+    if (keep) {
+        session->next = slot->idle;
+        slot->idle = session;
+        slot->idle_count++;
+    } else {
+        slot->open_count--;
+    }
+    pool_serve(slot);
+    pthread_mutex_unlock(&slot->lock);
+    if (!keep) {
+        p11_C_CloseSession(slot->module->fl, session->handle);
+        free(session);
+    }
+}
+
+CK_RV p11_session_replace(struct p11_slot *slot, struct p11_session *session,
+                          struct p11_error *err)
+{
+    CK_FUNCTION_LIST *fl = slot->module->fl;
+    CK_SESSION_HANDLE fresh;
+    bool full;
+    CK_RV rv = CKR_SESSION_COUNT;
+
+    pthread_mutex_lock(&slot->lock);
+    full = slot->open_count >= slot->module->max_sessions;
+    pthread_mutex_unlock(&slot->lock);
+    if (!full)
+        rv = p11_C_OpenSession(fl, slot->id, &fresh);
+    if (rv == CKR_OK) {
+        /* May well fail: it is the one that went bad. */
+        p11_C_CloseSession(fl, session->handle);
+    } else if (rv == CKR_SESSION_COUNT) {
+        p11_C_CloseSession(fl, session->handle);
+        rv = p11_C_OpenSession(fl, slot->id, &fresh);
+    }
+    if (rv != CKR_OK)
+        return p11_error_call(err, rv, "C_OpenSession", slot->where);
+    session->handle = fresh;
+    return CKR_OK;
+}
+
+/* Give back a session that cannot be used: the pool shrinks by one. */
+static void session_discard(struct p11_slot *slot, struct p11_session *session)
+{
+    p11_C_CloseSession(slot->module->fl, session->handle);
+    free(session);
+    pthread_mutex_lock(&slot->lock);
+    slot->open_count--;
+    slot->lent_count--;
+    pool_serve(slot);
+    pthread_mutex_unlock(&slot->lock);
+}
+
+/* What we found out ourselves, and a refused PIN, leave a session intact. */
+static bool is_sound_after(CK_RV rv)
+{
+    return rv == CKR_OK || P11_RV_IS_OURS(rv) ||
+           p11_rv_info(rv)->class == P11_CLASS_PIN;
+}
+
+void p11_session_give_back(struct p11_slot *slot, struct p11_session *session,
+                           CK_RV rv)
+{
+    if (is_sound_after(rv) ||
+        p11_session_replace(slot, session, NULL) == CKR_OK)
+        session_return(slot, session);
+    else
+        session_discard(slot, session);
+}
+
+void p11_session_pool_pause(struct p11_slot *slot,
+                            const struct timespec *deadline)
+{
+    int timed_out = 0;
+
+    pthread_mutex_lock(&slot->lock);
+    slot->paused = true;
+    while (slot->lent_count > 0 && timed_out != ETIMEDOUT)
+        timed_out = pthread_cond_timedwait(&slot->quiet, &slot->lock, deadline);
+    pthread_mutex_unlock(&slot->lock);
+}
+
+void p11_session_pool_resume(struct p11_slot *slot)
+{
+    pthread_mutex_lock(&slot->lock);
+    slot->paused = false;
+    pthread_cond_broadcast(&slot->quiet);
+    pool_serve(slot);
+    pthread_mutex_unlock(&slot->lock);
+}

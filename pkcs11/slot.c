@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "calls.h"
+#include "log.h"
+#include "session.h"
+#include "slot.h"
+
+/* PKCS #11 v2.40, 3.2: padded with blanks, not NUL-terminated. */
+static void printable(char *out, const CK_UTF8CHAR *field, size_t len)
+{
+    while (len > 0 && (field[len - 1] == ' ' || field[len - 1] == '\0'))
+        len--;
+    for (size_t i = 0; i < len; i++)
+        out[i] = field[i] < ' ' || field[i] == 0x7f ? '?' : (char)field[i];
+    out[len] = '\0';
+}
+
+static struct p11_slot *slot_new(struct p11_module *module, CK_SLOT_ID id,
+                                 const CK_TOKEN_INFO *token)
+{
+    struct p11_slot *slot = calloc(1, sizeof(*slot));
+
+    if (slot == NULL)
+        return NULL;
+    slot->module = module;
+    slot->id = id;
+    slot->token = *token;
+    slot->present = true;
+    printable(slot->label, token->label, sizeof(token->label));
+    snprintf(slot->where, sizeof(slot->where), "token \"%s\"", slot->label);
+    pthread_cond_init(&slot->login_done, NULL);
+    p11_session_pool_init(slot);
+    return slot;
+}
+
+void p11_slot_free(struct p11_slot *slot, bool close_sessions)
+{
+    p11_session_pool_deinit(slot, close_sessions);
+    pthread_cond_destroy(&slot->login_done);
+    p11_pin_free(slot->pin);
+    p11_pin_free(slot->bad_pin);
+    free(slot);
+}
+
+void p11_slot_forget(struct p11_slot *slot)
+{
+    p11_session_pool_init(slot);
+    pthread_cond_init(&slot->login_done, NULL);
+    slot->login = P11_LOGGED_OUT;
+    slot->epoch++;
+}
+
+/* The slots with a token; *ids is the caller's to free. */
+static CK_RV list_slots(CK_FUNCTION_LIST *fl, CK_SLOT_ID **ids, CK_ULONG *count)
+{
+    CK_RV rv = CKR_BUFFER_TOO_SMALL;
+
+    *ids = NULL;
+    /* A token may be plugged in between the two calls. */
+    for (int i = 0; i < 3 && rv == CKR_BUFFER_TOO_SMALL; i++) {
+        free(*ids);
+        *ids = NULL;
+        rv = p11_C_GetSlotList(fl, CK_TRUE, NULL, count);
+        if (rv != CKR_OK || *count == 0)
+            return rv;
+        *ids = calloc(*count, sizeof(**ids));
+        if (*ids == NULL)
+            return CKR_HOST_MEMORY;
+        rv = p11_C_GetSlotList(fl, CK_TRUE, *ids, count);
+    }
+    return rv;
+}
+
+static struct p11_slot *known_slot(const struct p11_module *module,
+                                   CK_SLOT_ID id, const CK_TOKEN_INFO *token)
+{
+    for (struct p11_slot *s = module->slots; s != NULL; s = s->next) {
+        if (s->id == id &&
+            memcmp(s->token.label, token->label, sizeof(token->label)) == 0 &&
+            memcmp(s->token.serialNumber, token->serialNumber,
+                   sizeof(token->serialNumber)) == 0)
+            return s;
+    }
+    return NULL;
+}
+
+/* Enter what a look found; a token that another took the place of goes. */
+static CK_RV merge_slot(struct p11_module *module, CK_SLOT_ID id,
+                        const CK_TOKEN_INFO *token)
+{
+    struct p11_slot *slot;
+    CK_RV rv = CKR_OK;
+
+    pthread_mutex_lock(&module->lock);
+    for (slot = module->slots; slot != NULL; slot = slot->next) {
+        if (slot->id == id)
+            slot->present = false;
+    }
+    slot = token != NULL ? known_slot(module, id, token) : NULL;
+    if (slot != NULL) {
+        slot->present = true;
+    } else if (token != NULL) {
+        slot = slot_new(module, id, token);
+        if (slot == NULL) {
+            rv = CKR_HOST_MEMORY;
+        } else {
+            slot->next = module->slots;
+            module->slots = slot;
+        }
+    }
+    pthread_mutex_unlock(&module->lock);
+    return rv;
+}
+
+static CK_RV look(struct p11_module *module, struct p11_error *err)
+{
+    CK_SLOT_ID *ids;
+    CK_ULONG count = 0;
+    CK_RV rv = list_slots(module->fl, &ids, &count);
+
+    if (rv != CKR_OK)
+        p11_error_call(err, rv, "C_GetSlotList", module->path);
+    for (CK_ULONG i = 0; rv == CKR_OK && i < count; i++) {
+        CK_TOKEN_INFO token;
+        bool usable =
+            p11_C_GetTokenInfo(module->fl, ids[i], &token) == CKR_OK &&
+            (token.flags & CKF_TOKEN_INITIALIZED) != 0;
+
+        rv = merge_slot(module, ids[i], usable ? &token : NULL);
+        if (rv != CKR_OK)
+            p11_error_set(err, rv, "no memory for a token");
+    }
+    free(ids);
+    return rv;
+}
+
+/* slot-description and slot-manufacturer cost C_GetSlotInfo: asked last. */
+static bool slot_matches(const struct p11_slot *slot, const struct p11_uri *uri)
+{
+    CK_SLOT_INFO info;
+
+    if (!p11_uri_matches_token(uri, &slot->token) ||
+        !p11_uri_matches_slot_id(uri, slot->id))
+        return false;
+    if (!p11_uri_wants_slot_info(uri))
+        return true;
+    return p11_C_GetSlotInfo(slot->module->fl, slot->id, &info) == CKR_OK &&
+           p11_uri_matches_slot(uri, &info);
+}
+
+/*
+ * Slots are only added while the module is open, at the head of the list:
+ * what follows a given head needs no lock.
+ */
+static size_t match_slots(struct p11_module *module, const struct p11_uri *uri,
+                          struct p11_slot **slot, char *labels, size_t size)
+{
+    struct p11_slot *s;
+    size_t matches = 0;
+
+    labels[0] = '\0';
+    pthread_mutex_lock(&module->lock);
+    s = module->slots;
+    pthread_mutex_unlock(&module->lock);
+    for (; s != NULL; s = s->next) {
+        size_t used = strlen(labels);
+
+        if (!s->present)
+            continue;
+        snprintf(labels + used, size - used, "%s\"%s\"", used > 0 ? ", " : "",
+                 s->label);
+        if (slot_matches(s, uri)) {
+            *slot = s;
+            matches++;
+        }
+    }
+    return matches;
+}
+
+static bool library_matches(struct p11_module *module,
+                            const struct p11_uri *uri)
+{
+    CK_INFO info;
+
+    return !p11_uri_wants_library_info(uri) ||
+           (p11_C_GetInfo(module->fl, &info) == CKR_OK &&
+            p11_uri_matches_library(uri, &info));
+}
+
+CK_RV p11_slot_find(struct p11_module *module, const struct p11_uri *uri,
+                    struct p11_slot **slot, struct p11_error *err)
+{
+    char labels[256], asked[200];
+    size_t matches = 0;
+    CK_RV rv = p11_module_ready(module, err);
+
+    if (rv != CKR_OK)
+        return rv;
+    labels[0] = '\0';
+    if (library_matches(module, uri))
+        matches = match_slots(module, uri, slot, labels, sizeof(labels));
+    if (matches == 0) {
+        rv = look(module, err);
+        if (rv != CKR_OK)
+            return rv;
+        if (library_matches(module, uri))
+            matches = match_slots(module, uri, slot, labels, sizeof(labels));
+    }
+    p11_uri_describe(uri, asked, sizeof(asked));
+    if (matches == 0)
+        return p11_error_set(err, P11_NO_TOKEN,
+                             "no token matches %s; %s has %s", asked,
+                             module->path, labels[0] != '\0' ? labels : "none");
+    if (matches > 1)
+        return p11_error_set(err, P11_MANY_TOKENS,
+                             "%zu tokens match %s (%s has %s); name one with "
+                             "token= or serial=",
+                             matches, asked, module->path, labels);
+    return CKR_OK;
+}

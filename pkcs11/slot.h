@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A slot with the token in it: found by URI, read once, and the place of what
+ * PKCS #11 keeps per token in a process: the login and the sessions.
+ */
+#ifndef HSMSIGN_SLOT_H
+#define HSMSIGN_SLOT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <time.h>
+#include "cryptoki.h"
+#include "module.h"
+#include "pin.h"
+#include "rv.h"
+#include "uri.h"
+
+/* A session; lent to one thread at a time. */
+struct p11_session {
+    struct p11_session *next; /* among the idle ones */
+    CK_SESSION_HANDLE handle;
+};
+
+struct p11_waiter;
+
+enum p11_login_state { P11_LOGGED_OUT, P11_LOGIN_BUSY, P11_LOGGED_IN };
+
+struct p11_slot {
+    struct p11_slot *next; /* in the module's list, under its lock */
+    struct p11_module *module;
+    CK_SLOT_ID id;
+    CK_TOKEN_INFO token; /* as read when the slot was found; never changes */
+    char label[33];      /* the token's, printable, without padding */
+    char where[48];      /* token "LABEL", for messages */
+    atomic_bool present; /* at the last look */
+
+    pthread_mutex_t lock; /* guards all below; never held over a call */
+
+    /*
+     * Bumped when a login or a fork made the handles and sessions of before
+     * worthless; a key's handle is good for the epoch in which it was found.
+     */
+    unsigned long epoch;
+    enum p11_login_state login;
+    pthread_cond_t login_done;
+    struct p11_pin *pin;     /* that logged in, for recovery and children */
+    struct p11_pin *bad_pin; /* that was refused: not tried a second time */
+    CK_RV bad_pin_rv;
+
+    struct p11_session *idle; /* last in, first out */
+    unsigned long idle_count, open_count, lent_count;
+    unsigned long limit;      /* learned from the token; 0: none known */
+    struct timespec limit_at; /* when */
+    struct p11_waiter *waiters, **waiters_end; /* first come, first served */
+    bool paused;                               /* by a fork, or for good */
+    pthread_cond_t quiet; /* nothing is lent, or no longer paused */
+};
+
+/*
+ * The one token that uri names, among those that are in the module's slots
+ * and initialised.  Tokens are looked at once; again when none of those known
+ * matches.  *slot belongs to the module.  Returns CKR_OK, P11_NO_TOKEN (the
+ * text lists those present), P11_MANY_TOKENS, CKR_HOST_MEMORY, or what a call
+ * answered.  Blocks: one C_GetTokenInfo for each slot at the first look.
+ */
+CK_RV p11_slot_find(struct p11_module *module, const struct p11_uri *uri,
+                    struct p11_slot **slot, struct p11_error *err);
+
+/* For module.c: close what is open (if asked to) and free. */
+void p11_slot_free(struct p11_slot *slot, bool close_sessions);
+
+/* For fork.c, in the child: forget sessions and login, begin a new epoch. */
+void p11_slot_forget(struct p11_slot *slot);
+
+#endif
