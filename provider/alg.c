@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include <strings.h>
+#include "core.h"
+
+/* RFC 8410, 3: parameters are absent. */
+static const unsigned char ed25519_id[] = { 0x30, 0x05, 0x06, 0x03,
+                                            0x2b, 0x65, 0x70 };
+
+const struct prov_alg prov_alg_rsa = { .key_type = CKK_RSA,
+                                       .name = "RSA",
+                                       .signature = "HSMSIGN-RSA" };
+
+const struct prov_alg prov_alg_ec = { .key_type = CKK_EC,
+                                      .name = "EC",
+                                      .signature = "HSMSIGN-EC" };
+
+const struct prov_alg prov_alg_ed25519 = {
+    .key_type = CKK_EC_EDWARDS,
+    .name = "ED25519",
+    .signature = "HSMSIGN-ED25519",
+    .bits = 256,
+    .security_bits = 128,
+    .max_size = 64,
+    .algorithm_id = ed25519_id,
+    .algorithm_id_len = sizeof(ed25519_id),
+};
+
+/* PKCS #11 v3.0, 2.3.5: a PrintableString or an OBJECT IDENTIFIER. */
+static const unsigned char edwards25519_name[] = { 0x13, 0x0c, 'e', 'd', 'w',
+                                                   'a',  'r',  'd', 's', '2',
+                                                   '5',  '5',  '1', '9' };
+static const unsigned char edwards25519_oid[] = { 0x06, 0x03, 0x2b, 0x65,
+                                                  0x70 };
+/* The same name under the OID that some tokens took from GnuPG. */
+static const unsigned char edwards25519_gnu[] = { 0x06, 0x09, 0x2b, 0x06,
+                                                  0x01, 0x04, 0x01, 0xda,
+                                                  0x47, 0x0f, 0x01 };
+
+static const struct {
+    const struct prov_alg *alg;
+    const unsigned char *params; /* NULL: any */
+    size_t params_len;
+} token_keys[] = {
+    { &prov_alg_rsa, NULL, 0 },
+    { &prov_alg_ec, NULL, 0 },
+    { &prov_alg_ed25519, edwards25519_name, sizeof(edwards25519_name) },
+    { &prov_alg_ed25519, edwards25519_oid, sizeof(edwards25519_oid) },
+    { &prov_alg_ed25519, edwards25519_gnu, sizeof(edwards25519_gnu) },
+};
+
+const struct prov_alg *prov_alg_find(CK_KEY_TYPE key_type,
+                                     const CK_ATTRIBUTE *params)
+{
+    for (size_t i = 0; i < sizeof(token_keys) / sizeof(token_keys[0]); i++) {
+        if (token_keys[i].alg->key_type != key_type)
+            continue;
+        if (token_keys[i].params == NULL ||
+            (params != NULL && params->ulValueLen == token_keys[i].params_len &&
+             memcmp(params->pValue, token_keys[i].params,
+                    token_keys[i].params_len) == 0))
+            return token_keys[i].alg;
+    }
+    return NULL;
+}
+
+/*
+ * A DigestInfo's SEQUENCE, the AlgorithmIdentifier with a NULL parameter, and
+ * the head of the OCTET STRING.  The NIST digests differ in one byte of their
+ * OID (2.16.840.1.101.3.4.2.x) and in their length.
+ */
+#define NIST_PREFIX(oid, size)                                                 \
+    {                                                                          \
+        0x30, 0x11 + (size), 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,   \
+            0x65, 0x03, 0x04, 0x02, (oid), 0x05, 0x00, 0x04, (size)            \
+    }
+
+const struct prov_digest prov_digests[PROV_DIGESTS] = {
+    { "SHA2-256", 32, CKM_SHA256, CKG_MGF1_SHA256, NIST_PREFIX(1, 32), 19 },
+    { "SHA2-384", 48, CKM_SHA384, CKG_MGF1_SHA384, NIST_PREFIX(2, 48), 19 },
+    { "SHA2-512", 64, CKM_SHA512, CKG_MGF1_SHA512, NIST_PREFIX(3, 64), 19 },
+    { "SHA2-224", 28, CKM_SHA224, CKG_MGF1_SHA224, NIST_PREFIX(4, 28), 19 },
+    { "SHA1",
+      20,
+      CKM_SHA_1,
+      CKG_MGF1_SHA1,
+      { 0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05,
+        0x00, 0x04, 0x14 },
+      15 },
+    { "SHA2-512/224", 28, CKM_SHA512_224, 0, NIST_PREFIX(5, 28), 19 },
+    { "SHA2-512/256", 32, CKM_SHA512_256, 0, NIST_PREFIX(6, 32), 19 },
+    { "SHA3-224", 28, CKM_SHA3_224, CKG_MGF1_SHA3_224, NIST_PREFIX(7, 28), 19 },
+    { "SHA3-256", 32, CKM_SHA3_256, CKG_MGF1_SHA3_256, NIST_PREFIX(8, 32), 19 },
+    { "SHA3-384", 48, CKM_SHA3_384, CKG_MGF1_SHA3_384, NIST_PREFIX(9, 48), 19 },
+    { "SHA3-512", 64, CKM_SHA3_512, CKG_MGF1_SHA3_512, NIST_PREFIX(10, 64),
+      19 },
+};
+
+/* What programs usually say, so that most look-ups end here. */
+static const struct {
+    const char *name;
+    size_t row;
+} usual_names[] = {
+    { "SHA256", 0 }, { "SHA2-256", 0 }, { "SHA-256", 0 },
+    { "SHA384", 1 }, { "SHA2-384", 1 }, { "SHA-384", 1 },
+    { "SHA512", 2 }, { "SHA2-512", 2 }, { "SHA-512", 2 },
+};
+
+static EVP_MD *fetched(struct prov_ctx *ctx, const char *name,
+                       const struct prov_digest **row)
+{
+    for (size_t i = 0; i < sizeof(usual_names) / sizeof(usual_names[0]); i++) {
+        size_t n = usual_names[i].row;
+        EVP_MD *md;
+
+        if (strcasecmp(usual_names[i].name, name) != 0)
+            continue;
+        md = atomic_load(&ctx->digests[n]);
+        if (md != NULL && EVP_MD_up_ref(md)) {
+            *row = &prov_digests[n];
+            return md;
+        }
+    }
+    return NULL;
+}
+
+EVP_MD *prov_digest_fetch(struct prov_ctx *ctx, const char *name,
+                          const char *propq, const struct prov_digest **row)
+{
+    EVP_MD *md = NULL, *none = NULL;
+    char *other;
+    int plain = propq == NULL || *propq == '\0';
+
+    *row = NULL;
+    if (plain && (md = fetched(ctx, name, row)) != NULL)
+        return md;
+    if (!prov_other_properties(propq, &other))
+        return NULL;
+    md = EVP_MD_fetch(ctx->libctx, name, other);
+    OPENSSL_free(other);
+    for (size_t i = 0; md != NULL && i < PROV_DIGESTS; i++) {
+        if (!EVP_MD_is_a(md, prov_digests[i].name))
+            continue;
+        *row = &prov_digests[i];
+        /* The context keeps one reference, until it is freed. */
+        if (plain && EVP_MD_up_ref(md) &&
+            !atomic_compare_exchange_strong(&ctx->digests[i], &none, md))
+            EVP_MD_free(md);
+    }
+    return md;
+}

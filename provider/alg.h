@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Key types and digests: what differs between them, as data. */
+#ifndef HSMSIGN_ALG_H
+#define HSMSIGN_ALG_H
+
+#include <stddef.h>
+#include <openssl/evp.h>
+#include "pkcs11/cryptoki.h"
+
+/* A type of key that can sign. */
+struct prov_alg {
+    CK_KEY_TYPE key_type;
+    const char *name;      /* libcrypto's: "RSA", "EC", "ED25519" */
+    const char *signature; /* our operation's: "HSMSIGN-RSA" */
+    /* For a key whose public half is not known; 0: from the parameters. */
+    int bits, security_bits, max_size;
+    /* AlgorithmIdentifier, where it depends on nothing; DER. */
+    const unsigned char *algorithm_id;
+    size_t algorithm_id_len;
+};
+
+extern const struct prov_alg prov_alg_rsa, prov_alg_ec, prov_alg_ed25519;
+
+/*
+ * The row for a token's key: key_type and, for CKK_EC_EDWARDS, params, the
+ * value of CKA_EC_PARAMS.  NULL for a key that we do not handle.
+ */
+const struct prov_alg *prov_alg_find(CK_KEY_TYPE key_type,
+                                     const CK_ATTRIBUTE *params);
+
+/* A digest that a token can be told of. */
+struct prov_digest {
+    const char *name; /* libcrypto's */
+    size_t size;      /* bytes */
+    CK_MECHANISM_TYPE mechanism;
+    CK_RSA_PKCS_MGF_TYPE mgf; /* MGF1 with this digest; 0: none defined */
+    /* RFC 8017, 9.2: what comes before the digest in a DigestInfo; DER. */
+    unsigned char prefix[20];
+    size_t prefix_len;
+};
+
+#define PROV_DIGESTS 11
+extern const struct prov_digest prov_digests[PROV_DIGESTS];
+
+struct prov_ctx;
+
+/*
+ * The digest called name, fetched with the caller's property query (NULL for
+ * none); *row receives its row, NULL if it has none.  The EVP_MD is to be
+ * freed by the caller.  NULL if there is no such digest.  The second call for
+ * a digest without property query fetches nothing.
+ */
+EVP_MD *prov_digest_fetch(struct prov_ctx *ctx, const char *name,
+                          const char *propq, const struct prov_digest **row);
+
+#endif

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <openssl/crypto.h>
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+#include "config.h"
+#include "pkcs11/log.h"
+#include "pkcs11/quirks.h"
+
+#define DEFAULT_MODULE       "/opt/cloudhsm/lib/libcloudhsm_pkcs11.so"
+#define DEFAULT_MAX_SESSIONS 1024
+
+struct option {
+    const char *name;
+    /* NULL: accepted for pkcs11-provider's sake, without meaning here. */
+    CK_RV(*set)
+    (struct prov_config *config, const struct option *option, const char *value,
+     struct p11_error *err);
+    size_t offset;       /* of the field that set fills */
+    const char *choices; /* allowed words, for messages and set_word */
+};
+
+static CK_RV bad_value(const struct option *option, const char *value,
+                       struct p11_error *err)
+{
+    return p11_error_set(err, P11_CONFIG, "%s = %s: expected %s", option->name,
+                         value, option->choices);
+}
+
+static CK_RV set_text(struct prov_config *config, const struct option *option,
+                      const char *value, struct p11_error *err)
+{
+    char **field = (char **)((char *)config + option->offset);
+
+    if (*value == '\0')
+        return p11_error_set(err, P11_CONFIG, "%s is empty", option->name);
+    OPENSSL_free(*field);
+    *field = OPENSSL_strdup(value);
+    return *field != NULL ? CKR_OK : CKR_HOST_MEMORY;
+}
+
+static CK_RV set_pin(struct prov_config *config, const struct option *option,
+                     const char *value, struct p11_error *err)
+{
+    return p11_pin_source_parse(value, option->name, &config->pin, err);
+}
+
+static CK_RV set_number(struct prov_config *config, const struct option *option,
+                        const char *value, struct p11_error *err)
+{
+    unsigned long *field = (unsigned long *)((char *)config + option->offset);
+    char *end;
+
+    errno = 0;
+    *field = strtoul(value, &end, 10);
+    if (*value < '0' || *value > '9' || *end != '\0' || errno != 0)
+        return bad_value(option, value, err);
+    return CKR_OK;
+}
+
+static CK_RV set_sessions(struct prov_config *config,
+                          const struct option *option, const char *value,
+                          struct p11_error *err)
+{
+    CK_RV rv = set_number(config, option, value, err);
+
+    if (rv == CKR_OK && config->max_sessions == 0)
+        return bad_value(option, value, err);
+    return rv;
+}
+
+/* pkcs11-provider takes these words, in any case. */
+static CK_RV set_flag(struct prov_config *config, const struct option *option,
+                      const char *value, struct p11_error *err)
+{
+    static const struct {
+        const char *word;
+        bool value;
+    } words[] = {
+        { "true", true },   { "yes", true }, { "on", true },   { "1", true },
+        { "false", false }, { "no", false }, { "off", false }, { "0", false },
+    };
+    bool *field = (bool *)((char *)config + option->offset);
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcasecmp(words[i].word, value) == 0) {
+            *field = words[i].value;
+            return CKR_OK;
+        }
+    }
+    return bad_value(option, value, err);
+}
+
+static CK_RV set_early(struct prov_config *config, const struct option *option,
+                       const char *value, struct p11_error *err)
+{
+    if (strcmp(value, "early") != 0)
+        return bad_value(option, value, err);
+    config->load_early = true;
+    return CKR_OK;
+}
+
+/*
+ * When to log in for public objects; private keys, all that is loaded from a
+ * token so far, always need the login.
+ */
+static CK_RV set_login(struct prov_config *config, const struct option *option,
+                       const char *value, struct p11_error *err)
+{
+    (void)config;
+    if (strcmp(value, "auto") != 0 && strcmp(value, "always") != 0 &&
+        strcmp(value, "never") != 0)
+        return bad_value(option, value, err);
+    return CKR_OK;
+}
+
+static CK_RV set_quirks(struct prov_config *config, const struct option *option,
+                        const char *value, struct p11_error *err)
+{
+    static const char separators[] = " ,\t";
+
+    for (const char *word = value + strspn(value, separators); *word != '\0';
+         word += strspn(word, separators)) {
+        size_t len = strcspn(word, separators);
+        unsigned bit;
+
+        if (!p11_quirk_by_name(word, len, &bit))
+            return bad_value(option, value, err);
+        config->quirks |= bit;
+        word += len;
+    }
+    return CKR_OK;
+}
+
+static const struct option options[] = {
+    { "pkcs11-module-path", set_text, offsetof(struct prov_config, module_path),
+      "a file" },
+    { "pkcs11-module-init-args", set_text,
+      offsetof(struct prov_config, init_args), "a string" },
+    { "pkcs11-module-token-pin", set_pin, 0, "file:PATH, env:NAME or a PIN" },
+    { "pkcs11-module-cache-sessions", set_number,
+      offsetof(struct prov_config, max_idle), "a number" },
+    { "pkcs11-module-login-behavior", set_login, 0, "auto, always or never" },
+    { "pkcs11-module-load-behavior", set_early, 0, "early" },
+    { "pkcs11-module-quirks", set_quirks, 0,
+      "no-deinit, no-operation-state, no-session-callbacks or "
+      "no-allowed-mechanisms" },
+    { "pkcs11-module-assume-fips", set_flag,
+      offsetof(struct prov_config, assume_fips), "true or false" },
+    { "pkcs11-module-allow-export", NULL, 0, NULL },
+    { "pkcs11-module-block-operations", NULL, 0, NULL },
+    { "pkcs11-module-cache-keys", NULL, 0, NULL },
+    { "pkcs11-module-cache-pins", NULL, 0, NULL },
+    { "pkcs11-module-encode-provider-uri-to-pem", NULL, 0, NULL },
+    { "hsmsign-log", set_text, offsetof(struct prov_config, log), "a sink" },
+    { "hsmsign-max-sessions", set_sessions,
+      offsetof(struct prov_config, max_sessions), "a number from 1" },
+    { "hsmsign-public-file", set_text,
+      offsetof(struct prov_config, public_file), "a file" },
+};
+
+#define OPTIONS (sizeof(options) / sizeof(options[0]))
+
+const char *prov_config_name(size_t n)
+{
+    return n < OPTIONS ? options[n].name : NULL;
+}
+
+/* The first error stays: later ones are often its consequences. */
+static int keep_error(struct prov_config *config, CK_RV rv,
+                      const struct p11_error *err)
+{
+    if (rv == CKR_HOST_MEMORY)
+        return 0;
+    if (rv != CKR_OK && config->error.rv == CKR_OK)
+        config->error = *err;
+    return 1;
+}
+
+static int apply_options(struct prov_config *config,
+                         const OSSL_CORE_HANDLE *handle,
+                         OSSL_FUNC_core_get_params_fn *get_params)
+{
+    for (size_t i = 0; i < OPTIONS; i++) {
+        char *value = NULL;
+        OSSL_PARAM params[2] = {
+            OSSL_PARAM_utf8_ptr(options[i].name, &value, 0), OSSL_PARAM_END
+        };
+        struct p11_error err;
+        CK_RV rv;
+
+        if (!get_params(handle, params) || value == NULL)
+            continue;
+        if (options[i].set == NULL) {
+            p11_log(P11_LOG_INFO, "%s has no meaning here: ignored",
+                    options[i].name);
+            continue;
+        }
+        rv = options[i].set(config, &options[i], value, &err);
+        if (!keep_error(config, rv, &err))
+            return 0;
+    }
+    return 1;
+}
+
+/* Set-user-ID programs are not steered by their caller's environment. */
+static CK_RV apply_environment(struct prov_config *config,
+                               struct p11_error *err)
+{
+    const char *module = secure_getenv("HSM_MODULE");
+    const char *pin = secure_getenv("HSM_PIN");
+    const char *pin_file = secure_getenv("HSM_PIN_FILE");
+
+    if (config->module_path == NULL) {
+        config->module_path = OPENSSL_strdup(
+            module != NULL && *module != '\0' ? module : DEFAULT_MODULE);
+        if (config->module_path == NULL)
+            return CKR_HOST_MEMORY;
+    }
+    if (config->pin.kind != P11_PIN_NONE)
+        return CKR_OK;
+    if (pin != NULL && *pin != '\0')
+        return p11_pin_source_literal(pin, "HSM_PIN", &config->pin, err);
+    if (pin_file != NULL && *pin_file != '\0')
+        return p11_pin_source_file(pin_file, "HSM_PIN_FILE", &config->pin, err);
+    return CKR_OK;
+}
+
+static CK_RV open_log(const struct prov_config *config, struct p11_error *err)
+{
+    const char *log = secure_getenv("HSMSIGN_LOG");
+
+    if (log == NULL || *log == '\0')
+        log = config->log;
+    return log != NULL ? p11_log_open(log, err) : CKR_OK;
+}
+
+/* The log comes first, so that it shows what the other options say. */
+static int load_log(struct prov_config *config, const OSSL_CORE_HANDLE *handle,
+                    OSSL_FUNC_core_get_params_fn *get_params)
+{
+    char *log = NULL, *name = NULL;
+    OSSL_PARAM params[] = { OSSL_PARAM_utf8_ptr("hsmsign-log", &log, 0),
+                            OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_CORE_PROV_NAME,
+                                                &name, 0),
+                            OSSL_PARAM_END };
+    struct p11_error err;
+
+    if (!get_params(handle, params))
+        return 1;
+    config->provider_name = OPENSSL_strdup(name != NULL ? name : "hsmsign");
+    if (config->provider_name == NULL)
+        return 0;
+    config->log = log != NULL ? OPENSSL_strdup(log) : NULL;
+    return keep_error(config, open_log(config, &err), &err);
+}
+
+int prov_config_load(struct prov_config *config, const OSSL_CORE_HANDLE *handle,
+                     OSSL_FUNC_core_get_params_fn *get_params)
+{
+    struct p11_error err;
+
+    config->max_sessions = DEFAULT_MAX_SESSIONS;
+    config->max_idle = ~0UL;
+    return load_log(config, handle, get_params) &&
+           apply_options(config, handle, get_params) &&
+           keep_error(config, apply_environment(config, &err), &err);
+}
+
+void prov_config_free(struct prov_config *config)
+{
+    p11_pin_source_clear(&config->pin);
+    OPENSSL_free(config->module_path);
+    OPENSSL_free(config->init_args);
+    OPENSSL_free(config->public_file);
+    OPENSSL_free(config->log);
+    OPENSSL_free(config->provider_name);
+}
+
+void prov_config_module(const struct prov_config *config,
+                        struct p11_module_config *module)
+{
+    module->path = config->module_path;
+    module->init_args = config->init_args;
+    module->quirks = config->quirks;
+    module->max_sessions = config->max_sessions;
+    module->max_idle = config->max_idle;
+}

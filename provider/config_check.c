@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Looking for misspelt options: reads a configuration file a second time, in
+ * the way libcrypto did, and compares the names in our section with those
+ * that exist.
+ */
+#include <string.h>
+#include <openssl/conf.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include "config.h"
+
+/* The section that activates the provider: openssl_conf, providers, name. */
+static const char *provider_section(const CONF *conf, const char *name)
+{
+    const char *init = NCONF_get_string(conf, NULL, "openssl_conf");
+    const char *providers;
+
+    if (init == NULL)
+        return NULL;
+    providers = NCONF_get_string(conf, init, "providers");
+    return providers != NULL ? NCONF_get_string(conf, providers, name) : NULL;
+}
+
+static bool is_known(const char *name)
+{
+    const char *known;
+
+    for (size_t i = 0; (known = prov_config_name(i)) != NULL; i++) {
+        if (strcmp(known, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* libcrypto allows "prefix.name", of which the prefix does not count. */
+static const char *bare_name(const char *name)
+{
+    const char *dot = strchr(name, '.');
+
+    return dot != NULL ? dot + 1 : name;
+}
+
+static bool looks_like_ours(const char *name)
+{
+    return strncmp(name, "pkcs11-", 7) == 0 ||
+           strncmp(name, "hsmsign-", 8) == 0;
+}
+
+/* Levenshtein's distance, for names of options: short. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[64], la = strlen(a), lb = strlen(b);
+
+    if (lb >= 64)
+        return lb;
+    for (size_t j = 0; j <= lb; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= la; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i;
+        for (size_t j = 1; j <= lb; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[lb];
+}
+
+static const char *nearest(const char *name)
+{
+    const char *best = prov_config_name(0), *known;
+
+    for (size_t i = 1; (known = prov_config_name(i)) != NULL; i++) {
+        if (distance(name, known) < distance(name, best))
+            best = known;
+    }
+    return best;
+}
+
+static CK_RV check_section(const char *file, const char *section,
+                           STACK_OF(CONF_VALUE) * values, struct p11_error *err)
+{
+    CK_RV rv = CKR_OK;
+
+    for (int i = 0; i < sk_CONF_VALUE_num(values); i++) {
+        CONF_VALUE *value = sk_CONF_VALUE_value(values, i);
+        const char *name = bare_name(value->name);
+
+        if (rv == CKR_OK && looks_like_ours(name) && !is_known(name))
+            rv = p11_error_set(err, P11_CONFIG,
+                               "%s, section [%s]: there is no option %s; did "
+                               "you mean %s?",
+                               file, section, name, nearest(name));
+        /* It may hold a PIN, and is freed in a moment. */
+        OPENSSL_cleanse(value->value, strlen(value->value));
+    }
+    return rv;
+}
+
+CK_RV prov_config_check_file(const char *file, const char *provider_name,
+                             struct p11_error *err)
+{
+    CONF *conf = NCONF_new(NULL);
+    const char *section = NULL;
+    STACK_OF(CONF_VALUE) *values = NULL;
+    CK_RV rv = CKR_OK;
+
+    ERR_set_mark();
+    if (conf != NULL && NCONF_load(conf, file, NULL) > 0)
+        section = provider_section(conf, provider_name);
+    if (section != NULL)
+        values = NCONF_get_section(conf, section);
+    if (values != NULL)
+        rv = check_section(file, section, values, err);
+    NCONF_free(conf);
+    ERR_pop_to_mark();
+    return rv;
+}
+
+CK_RV prov_config_check(struct prov_config *config, struct p11_error *err)
+{
+    char *file;
+    CK_RV rv;
+
+    if (config->error.rv != CKR_OK) {
+        if (err != NULL)
+            *err = config->error;
+        return config->error.rv;
+    }
+    if (atomic_load(&config->names_seen))
+        return CKR_OK;
+    file = CONF_get1_default_config_file();
+    if (file == NULL)
+        return CKR_OK;
+    rv = prov_config_check_file(file, config->provider_name, err);
+    OPENSSL_free(file);
+    if (rv == CKR_OK)
+        atomic_store(&config->names_seen, true);
+    return rv;
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <openssl/evp.h>
+#include "core.h"
+
+/* More rows than pkcs11/rv has. */
+#define P11_RV_ROWS_MAX 255
+
+static void take_upcall(struct prov_ctx *ctx, const OSSL_DISPATCH *in)
+{
+    switch (in->function_id) {
+    case OSSL_FUNC_CORE_GET_PARAMS:
+        ctx->get_params = OSSL_FUNC_core_get_params(in);
+        break;
+    case OSSL_FUNC_CORE_NEW_ERROR:
+        ctx->new_error = OSSL_FUNC_core_new_error(in);
+        break;
+    case OSSL_FUNC_CORE_SET_ERROR_DEBUG:
+        ctx->set_error_debug = OSSL_FUNC_core_set_error_debug(in);
+        break;
+    case OSSL_FUNC_CORE_VSET_ERROR:
+        ctx->vset_error = OSSL_FUNC_core_vset_error(in);
+        break;
+    case OSSL_FUNC_CORE_SET_ERROR_MARK:
+        ctx->set_error_mark = OSSL_FUNC_core_set_error_mark(in);
+        break;
+    case OSSL_FUNC_CORE_POP_ERROR_TO_MARK:
+        ctx->pop_error_to_mark = OSSL_FUNC_core_pop_error_to_mark(in);
+        break;
+    case OSSL_FUNC_PROVIDER_UP_REF:
+        ctx->up_ref = OSSL_FUNC_provider_up_ref(in);
+        break;
+    default:
+        break;
+    }
+}
+
+int prov_core_init(struct prov_ctx *ctx, const OSSL_DISPATCH *in)
+{
+    for (; in->function_id != 0; in++)
+        take_upcall(ctx, in);
+    return ctx->get_params != NULL && ctx->new_error != NULL &&
+           ctx->set_error_debug != NULL && ctx->vset_error != NULL &&
+           ctx->set_error_mark != NULL && ctx->pop_error_to_mark != NULL;
+}
+
+/*
+ * Two threads may both get here; p11_module_open() lets them in one by one,
+ * and the second one only takes a reference, which it gives back.
+ */
+CK_RV prov_module(struct prov_ctx *ctx, struct p11_module **module,
+                  struct p11_error *err)
+{
+    struct p11_module_config config;
+    struct p11_module *expected = NULL;
+    CK_RV rv;
+
+    *module = atomic_load(&ctx->module);
+    if (*module != NULL)
+        return CKR_OK;
+    rv = prov_config_check(&ctx->config, err);
+    if (rv != CKR_OK)
+        return rv;
+    prov_config_module(&ctx->config, &config);
+    rv = p11_module_open(&config, module, err);
+    if (rv != CKR_OK)
+        return rv;
+    if (!atomic_compare_exchange_strong(&ctx->module, &expected, *module)) {
+        p11_module_close(*module);
+        *module = expected;
+    }
+    return CKR_OK;
+}
+
+/* A reason's number is its row in pkcs11/rv's table, from 1. */
+static unsigned int reason_of(CK_RV rv)
+{
+    size_t n;
+
+    return (unsigned int)(p11_rv_info(rv) - p11_rv_table(&n)) + 1;
+}
+
+static OSSL_ITEM reasons[P11_RV_ROWS_MAX + 1]; /* ends with id 0 */
+
+static void fill_reasons(void)
+{
+    size_t n;
+    const struct p11_rv_info *table = p11_rv_table(&n);
+
+    for (size_t i = 0; i < n && i < P11_RV_ROWS_MAX; i++) {
+        reasons[i].id = (unsigned int)i + 1;
+        reasons[i].ptr = (void *)table[i].reason;
+    }
+}
+
+const OSSL_ITEM *prov_reasons(void)
+{
+    static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
+
+    CRYPTO_THREAD_run_once(&once, fill_reasons);
+    return reasons;
+}
+
+static void vset_error(const struct prov_ctx *ctx, unsigned int reason,
+                       const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    ctx->vset_error(ctx->handle, reason, format, args);
+    va_end(args);
+}
+
+int prov_raise_at(const struct prov_ctx *ctx, const struct p11_error *err,
+                  const char *file, int line, const char *function)
+{
+    ctx->new_error(ctx->handle);
+    ctx->set_error_debug(ctx->handle, file, line, function);
+    vset_error(ctx, reason_of(err->rv), "%s", err->text);
+    return 0;
+}
+
+int prov_raise_rv_at(const struct prov_ctx *ctx, const char *file, int line,
+                     const char *function, CK_RV rv, const char *format, ...)
+{
+    struct p11_error err = { .rv = rv };
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(err.text, sizeof(err.text), format, args);
+    va_end(args);
+    return prov_raise_at(ctx, &err, file, line, function);
+}
+
+/* Whether the property-query term is about the provider ("?provider=x"). */
+static int is_provider_term(const char *term, size_t len)
+{
+    static const char name[] = "provider";
+    size_t n = sizeof(name) - 1;
+
+    while (len > 0 && (*term == ' ' || *term == '?' || *term == '-')) {
+        term++;
+        len--;
+    }
+    return len >= n && strncasecmp(term, name, n) == 0 &&
+           (len == n || term[n] == '=' || term[n] == '!' || term[n] == ' ');
+}
+
+int prov_other_properties(const char *propq, char **out)
+{
+    size_t size = sizeof(PROV_NOT_OURS) + 1;
+    char *to;
+
+    if (propq != NULL)
+        size += strlen(propq);
+    *out = to = OPENSSL_malloc(size);
+    if (to == NULL)
+        return 0;
+    while (propq != NULL && *propq != '\0') {
+        size_t len = strcspn(propq, ",");
+
+        if (!is_provider_term(propq, len)) {
+            memcpy(to, propq, len);
+            to += len;
+            *to++ = ',';
+        }
+        propq += len;
+        propq += *propq == ',';
+    }
+    memcpy(to, PROV_NOT_OURS, sizeof(PROV_NOT_OURS));
+    return 1;
+}

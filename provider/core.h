@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The provider's context: what libcrypto's core offers us, the options, the
+ * child library context in which other providers' algorithms are fetched, and
+ * the PKCS #11 module once it is loaded.
+ */
+#ifndef HSMSIGN_CORE_H
+#define HSMSIGN_CORE_H
+
+#include <stdatomic.h>
+#include <openssl/core.h>
+#include <openssl/core_dispatch.h>
+#include <openssl/crypto.h>
+#include "alg.h"
+#include "config.h"
+#include "pkcs11/module.h"
+#include "pkcs11/rv.h"
+
+/* The property of all our algorithms, and how to ask for anything else. */
+#define PROV_PROPERTIES "provider=hsmsign"
+#define PROV_NOT_OURS   "provider!=hsmsign"
+
+/* How many operations the provider offers; see provider.c. */
+#define PROV_OFFERS 4
+
+struct prov_ctx {
+    struct prov_ctx *next; /* in the list of live providers */
+    const OSSL_CORE_HANDLE *handle;
+    /* Upcalls (provider-base(7)). */
+    OSSL_FUNC_core_get_params_fn *get_params;
+    OSSL_FUNC_core_new_error_fn *new_error;
+    OSSL_FUNC_core_set_error_debug_fn *set_error_debug;
+    OSSL_FUNC_core_vset_error_fn *vset_error;
+    OSSL_FUNC_core_set_error_mark_fn *set_error_mark;
+    OSSL_FUNC_core_pop_error_to_mark_fn *pop_error_to_mark;
+    OSSL_FUNC_provider_up_ref_fn *up_ref; /* may be NULL */
+
+    OSSL_LIB_CTX *libctx; /* a child of the caller's */
+    struct prov_config config;
+    _Atomic(struct p11_module *) module; /* NULL until the first URI */
+    /* A digest that was fetched stays: one per row of prov_digests. */
+    _Atomic(EVP_MD *) digests[PROV_DIGESTS];
+    /* With pkcs11-module-assume-fips: what is offered, owned. */
+    OSSL_ALGORITHM *fips[PROV_OFFERS];
+};
+
+/* Returns 1, or 0 when an upcall is missing. */
+int prov_core_init(struct prov_ctx *ctx, const OSSL_DISPATCH *in);
+
+/*
+ * The module, loaded at the first call.  Raises nothing; err is filled.
+ * Blocks in C_Initialize.
+ */
+CK_RV prov_module(struct prov_ctx *ctx, struct p11_module **module,
+                  struct p11_error *err);
+
+/*
+ * Put err in OpenSSL's error queue, once, with the place in our source.
+ * Returns 0, so that "return prov_raise(ctx, &err)" reads well.  The only
+ * place where a CK_RV becomes an OpenSSL result.
+ */
+#define prov_raise(ctx, err)                                                   \
+    prov_raise_at((ctx), (err), __FILE__, __LINE__, __func__)
+int prov_raise_at(const struct prov_ctx *ctx, const struct p11_error *err,
+                  const char *file, int line, const char *function);
+
+/* The same with a CK_RV and a text of its own. */
+#define prov_raise_rv(ctx, ...)                                                \
+    prov_raise_rv_at((ctx), __FILE__, __LINE__, __func__, __VA_ARGS__)
+int prov_raise_rv_at(const struct prov_ctx *ctx, const char *file, int line,
+                     const char *function, CK_RV rv, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
+
+/* The reasons that prov_raise() gives, for OSSL_FUNC_PROVIDER_GET_REASON... */
+const OSSL_ITEM *prov_reasons(void);
+
+/*
+ * The caller's property query without its provider terms, which are about us
+ * and not about what we fetch, and with PROV_NOT_OURS.  *out is to be freed
+ * with OPENSSL_free().  Returns 1, or 0 when memory is short.
+ */
+int prov_other_properties(const char *propq, char **out);
+
+#endif

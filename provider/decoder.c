@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Programs that open key files only are let in by a file that wraps a URI:
+ *
+ *     -----BEGIN PKCS#11 PROVIDER URI-----
+ *     SEQUENCE { VisibleString "PKCS#11 Provider URI v1.0", UTF8String URI }
+ *
+ * Two steps, as libcrypto's decoders chain: from PEM to DER, and from DER to
+ * a key.  libcrypto asks the decoder of each key type in turn; the first one
+ * loads the key and says of which type it is, so that the token is asked once.
+ */
+#include <openssl/asn1.h>
+#include <openssl/bio.h>
+#include <openssl/core_names.h>
+#include <openssl/core_object.h>
+#include <openssl/err.h>
+#include <openssl/params.h>
+#include <openssl/pem.h>
+#include <string.h>
+#include "decoder.h"
+#include "key.h"
+
+#define PEM_LABEL "PKCS#11 PROVIDER URI"
+#define STRUCTURE "pkcs11-provider-uri"
+#define VERSION   "PKCS#11 Provider URI v1.0"
+
+static void *decoder_newctx(void *provctx)
+{
+    return provctx; /* nothing to remember */
+}
+
+static void decoder_freectx(void *vctx)
+{
+    (void)vctx;
+}
+
+static int private_key_selected(void *provctx, int selection)
+{
+    (void)provctx;
+    return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
+}
+
+static int pem_selected(void *provctx, int selection)
+{
+    (void)provctx;
+    (void)selection;
+    return 1;
+}
+
+static int hand_over_der(unsigned char *der, size_t len, OSSL_CALLBACK *cb,
+                         void *arg)
+{
+    int type = OSSL_OBJECT_PKEY;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),
+        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE, STRUCTURE,
+                               sizeof(STRUCTURE) - 1),
+        OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_DATA, der, len),
+        OSSL_PARAM_END
+    };
+
+    return cb(params, arg);
+}
+
+/* Another label, or no PEM at all, is for other decoders: not an error. */
+static int pem_decode(void *vctx, OSSL_CORE_BIO *in, int selection,
+                      OSSL_CALLBACK *cb, void *arg,
+                      OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg)
+{
+    struct prov_ctx *ctx = vctx;
+    BIO *bio = BIO_new_from_core_bio(ctx->libctx, in);
+    char *name = NULL, *header = NULL;
+    unsigned char *der = NULL;
+    long len = 0;
+    int ok = 1, found;
+
+    (void)selection;
+    (void)pw_cb;
+    (void)pw_arg;
+    if (bio == NULL)
+        return 0;
+    ctx->set_error_mark(ctx->handle);
+    found = PEM_read_bio(bio, &name, &header, &der, &len);
+    ctx->pop_error_to_mark(ctx->handle);
+    if (found && strcmp(name, PEM_LABEL) == 0)
+        ok = hand_over_der(der, (size_t)len, cb, arg);
+    OPENSSL_free(name);
+    OPENSSL_free(header);
+    OPENSSL_free(der);
+    BIO_free(bio);
+    return ok;
+}
+
+/* One definite-length DER value of that tag; advances *p, or returns NULL. */
+static const unsigned char *
+get_value(const unsigned char **p, const unsigned char *end, int tag, long *len)
+{
+    const unsigned char *value = *p;
+    int found, class;
+    int bits;
+
+    bits = ASN1_get_object(&value, len, &found, &class, end - value);
+    if ((bits & 0x81) != 0 || found != tag || class != V_ASN1_UNIVERSAL)
+        return NULL;
+    *p = value + *len;
+    return value;
+}
+
+/* The URI, NUL-terminated, to be freed; NULL if der is something else. */
+static char *unwrap(const unsigned char *der, long size)
+{
+    const unsigned char *p = der, *inside, *version, *uri;
+    long len, version_len, uri_len;
+
+    inside = get_value(&p, der + size, V_ASN1_SEQUENCE, &len);
+    if (inside == NULL || p != der + size)
+        return NULL;
+    p = inside;
+    version = get_value(&p, inside + len, V_ASN1_VISIBLESTRING, &version_len);
+    if (version == NULL || version_len != (long)strlen(VERSION) ||
+        memcmp(version, VERSION, strlen(VERSION)) != 0)
+        return NULL;
+    uri = get_value(&p, inside + len, V_ASN1_UTF8STRING, &uri_len);
+    if (uri == NULL || p != inside + len || memchr(uri, 0, (size_t)uri_len))
+        return NULL;
+    return OPENSSL_strndup((const char *)uri, (size_t)uri_len);
+}
+
+static char *read_uri(struct prov_ctx *ctx, OSSL_CORE_BIO *in)
+{
+    unsigned char der[P11_URI_MAX + 64];
+    BIO *bio = BIO_new_from_core_bio(ctx->libctx, in);
+    size_t len = 0, n;
+    char *uri;
+
+    if (bio == NULL)
+        return NULL;
+    ctx->set_error_mark(ctx->handle);
+    while (len < sizeof(der) &&
+           BIO_read_ex(bio, der + len, sizeof(der) - len, &n))
+        len += n;
+    uri = unwrap(der, (long)len);
+    ctx->pop_error_to_mark(ctx->handle);
+    BIO_free(bio);
+    OPENSSL_cleanse(der, sizeof(der));
+    return uri;
+}
+
+static int der_decode(void *vctx, OSSL_CORE_BIO *in, int selection,
+                      OSSL_CALLBACK *cb, void *arg,
+                      OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg)
+{
+    struct prov_ctx *ctx = vctx;
+    struct p11_uri *uri = NULL;
+    struct p11_error err;
+    struct prov_key *key;
+    char *text = read_uri(ctx, in);
+    CK_RV rv;
+    int ok = 0;
+
+    (void)selection;
+    if (text == NULL)
+        return 1; /* for other decoders */
+    rv = p11_uri_parse(text, &uri, &err);
+    OPENSSL_clear_free(text, strlen(text));
+    if (rv != CKR_OK)
+        return prov_raise(ctx, &err);
+    if (prov_key_load(ctx, uri, pw_cb, pw_arg, &key)) {
+        ok = prov_key_hand_over(key, cb, arg);
+        prov_key_free(key);
+    }
+    p11_uri_free(uri);
+    return ok;
+}
+
+#define FN(id, function)                                                       \
+    {                                                                          \
+        OSSL_FUNC_DECODER_##id, (void (*)(void))(function)                     \
+    }
+
+static const OSSL_DISPATCH pem_functions[] = {
+    FN(NEWCTX, decoder_newctx),
+    FN(FREECTX, decoder_freectx),
+    FN(DOES_SELECTION, pem_selected),
+    FN(DECODE, pem_decode),
+    { 0, NULL },
+};
+
+static const OSSL_DISPATCH der_functions[] = {
+    FN(NEWCTX, decoder_newctx),
+    FN(FREECTX, decoder_freectx),
+    FN(DOES_SELECTION, private_key_selected),
+    FN(DECODE, der_decode),
+    { 0, NULL },
+};
+
+#define FROM_DER PROV_PROPERTIES ",input=der,structure=" STRUCTURE
+
+const OSSL_ALGORITHM prov_decoders[] = {
+    { "DER", PROV_PROPERTIES ",input=pem", pem_functions, "PEM-wrapped URIs" },
+    { "RSA", FROM_DER, der_functions, "wrapped URIs of RSA keys" },
+    { "EC", FROM_DER, der_functions, "wrapped URIs of EC keys" },
+    { "ED25519", FROM_DER, der_functions, "wrapped URIs of Ed25519 keys" },
+    { NULL, NULL, NULL, NULL },
+};

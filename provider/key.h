@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A key as libcrypto holds it: a private key on a token, with its public half
+ * as an ordinary EVP_PKEY of another provider; or such a public half alone.
+ *
+ * Immutable, except that a public half that was not known can become known,
+ * once.  Shared by reference.
+ */
+#ifndef HSMSIGN_PROV_KEY_H
+#define HSMSIGN_PROV_KEY_H
+
+#include <stdbool.h>
+#include <openssl/evp.h>
+#include "core.h"
+#include "pkcs11/key.h"
+
+/* The longest signature: RSA 16384. */
+#define PROV_SIGNATURE_MAX 2048
+/* What is signed to prove that a public half belongs to a private key. */
+#define PROV_TRIAL_TEXT "hsmsign: trial signature, to prove the public key"
+
+struct prov_key {
+    atomic_uint refs;
+    struct prov_ctx *ctx;
+    const struct prov_alg *alg;
+    struct p11_key *token_key; /* owned; NULL for a public key */
+    EVP_PKEY *params;          /* owned; EC: the curve alone; may be NULL */
+    _Atomic(EVP_PKEY *) pub;   /* owned; NULL while not known */
+    CRYPTO_RWLOCK *lock;       /* for the two below */
+    unsigned char *trial;      /* signature of PROV_TRIAL_TEXT, once made */
+    size_t trial_len;
+};
+
+/* A key without anything, of one reference; NULL when memory is short. */
+struct prov_key *prov_key_new(struct prov_ctx *ctx, const struct prov_alg *alg);
+void prov_key_up_ref(struct prov_key *key);
+void prov_key_free(struct prov_key *key);
+
+/* The public half, the key's; NULL while not known. */
+EVP_PKEY *prov_key_public(const struct prov_key *key);
+/* The same, or else what holds the key's domain parameters; may be NULL. */
+EVP_PKEY *prov_key_params(const struct prov_key *key);
+
+/* Make pub the public half; takes the reference.  The first one stays. */
+void prov_key_set_public(struct prov_key *key, EVP_PKEY *pub);
+
+/*
+ * Whether candidate is the public half of key: by one trial signature on the
+ * token, made once for each key, that candidate verifies.  Returns CKR_OK and
+ * *proved, or why the token did not sign.  Blocks.
+ */
+CK_RV prov_key_prove(struct prov_key *key, EVP_PKEY *candidate, bool *proved,
+                     struct p11_error *err);
+
+/*
+ * From what the token says of a key to an EVP_PKEY in the context's child
+ * library context, to be freed by the caller; NULL when the attributes do not
+ * suffice or are malformed.
+ *
+ * attrs   of a private or public key: CKA_MODULUS and CKA_PUBLIC_EXPONENT;
+ *         CKA_EC_PARAMS and CKA_EC_POINT (a DER OCTET STRING as PKCS #11
+ *         v2.40 has it, or the bare point); or CKA_PUBLIC_KEY_INFO
+ * params  where CKA_EC_PARAMS are taken from if attrs lacks them; may be NULL
+ */
+EVP_PKEY *prov_pubkey(struct prov_ctx *ctx, const struct prov_alg *alg,
+                      const struct p11_attrs *attrs,
+                      const struct p11_attrs *params);
+/* The same for an RSA key whose exponent is not known: n, with e = 65537. */
+EVP_PKEY *prov_pubkey_usual_exponent(struct prov_ctx *ctx,
+                                     const struct p11_attrs *attrs);
+/* EC: the named curve alone. */
+EVP_PKEY *prov_pubkey_params(struct prov_ctx *ctx,
+                             const struct p11_attrs *attrs);
+/* The public key of a DER certificate. */
+EVP_PKEY *prov_pubkey_certificate(struct prov_ctx *ctx,
+                                  const unsigned char *der, size_t len);
+
+/*
+ * Find the public half of a private key that was just loaded: from the
+ * private object, the configured file, or the token's public objects and
+ * certificates.  That there is none is no error.  Returns CKR_OK, P11_CONFIG
+ * (the configured file cannot be read), or what a call answered.  Blocks.
+ */
+CK_RV prov_public_find(struct prov_key *key, struct p11_error *err);
+
+/*
+ * Load the private key that uri names: *key is to be freed.  Asks for a PIN
+ * with pw_cb (may be NULL) if nothing else gives it.  Returns 1, or 0 with an
+ * error raised.  Blocks.
+ */
+int prov_key_load(struct prov_ctx *ctx, const struct p11_uri *uri,
+                  OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg,
+                  struct prov_key **key);
+
+/*
+ * Give libcrypto a reference of its own to key, through cb, as an object
+ * reference for keymgmt's load function.  Returns what cb returns.
+ */
+int prov_key_hand_over(struct prov_key *key, OSSL_CALLBACK *cb, void *arg);
+
+#endif

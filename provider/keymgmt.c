@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Key management: the private half is a reference to the token, the public
+ * half an EVP_PKEY of another provider, to which everything is delegated that
+ * a public key can do.
+ */
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/params.h>
+#include "key.h"
+#include "keymgmt.h"
+
+static void *rsa_new(void *provctx)
+{
+    return prov_key_new(provctx, &prov_alg_rsa);
+}
+
+static void *ec_new(void *provctx)
+{
+    return prov_key_new(provctx, &prov_alg_ec);
+}
+
+static void *ed25519_new(void *provctx)
+{
+    return prov_key_new(provctx, &prov_alg_ed25519);
+}
+
+static void keymgmt_free(void *keydata)
+{
+    prov_key_free(keydata);
+}
+
+/* The reference is a pointer to a struct prov_key *, whose owner we become. */
+static void *keymgmt_load(const void *reference, size_t size)
+{
+    struct prov_key *key;
+
+    if (size != sizeof(key))
+        return NULL;
+    key = *(struct prov_key **)reference;
+    *(struct prov_key **)reference = NULL;
+    return key;
+}
+
+static int keymgmt_has(const void *keydata, int selection)
+{
+    const struct prov_key *key = keydata;
+
+    if (key == NULL)
+        return 0;
+    if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 &&
+        key->token_key == NULL)
+        return 0;
+    if ((selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 &&
+        prov_key_public(key) == NULL)
+        return 0;
+    if ((selection & OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS) != 0 &&
+        key->alg == &prov_alg_ec && prov_key_params(key) == NULL)
+        return 0;
+    return 1;
+}
+
+/*
+ * Whether known is the public half of key, whose own is not known: asks the
+ * token for a trial signature, and remembers the answer.
+ */
+static int match_by_trial(struct prov_key *key, struct prov_key *other)
+{
+    EVP_PKEY *candidate = prov_key_public(other);
+    struct p11_error err;
+    bool proved;
+    CK_RV rv;
+
+    if (key->token_key == NULL || candidate == NULL)
+        return 0;
+    key->ctx->set_error_mark(key->ctx->handle);
+    rv = prov_key_prove(key, candidate, &proved, &err);
+    key->ctx->pop_error_to_mark(key->ctx->handle);
+    if (rv != CKR_OK)
+        return prov_raise(key->ctx, &err);
+    if (proved && EVP_PKEY_up_ref(candidate))
+        prov_key_set_public(key, candidate);
+    return proved;
+}
+
+static int keymgmt_match(const void *keydata1, const void *keydata2,
+                         int selection)
+{
+    /* Not const: what a trial proves is kept. */
+    struct prov_key *key1 = (struct prov_key *)keydata1;
+    struct prov_key *key2 = (struct prov_key *)keydata2;
+    EVP_PKEY *pub1 = prov_key_public(key1), *pub2 = prov_key_public(key2);
+
+    if (key1 == key2)
+        return 1;
+    if (key1->alg != key2->alg)
+        return 0;
+    if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0) {
+        EVP_PKEY *params1 = prov_key_params(key1);
+        EVP_PKEY *params2 = prov_key_params(key2);
+
+        if (key1->alg != &prov_alg_ec)
+            return 1;
+        return params1 != NULL && params2 != NULL &&
+               EVP_PKEY_parameters_eq(params1, params2) == 1;
+    }
+    if (pub1 != NULL && pub2 != NULL)
+        return EVP_PKEY_eq(pub1, pub2) == 1;
+    return pub1 == NULL ? match_by_trial(key1, key2)
+                        : match_by_trial(key2, key1);
+}
+
+/* A software private key is none of ours, and is not let in. */
+static int has_private_part(const OSSL_PARAM params[])
+{
+    return OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PRIV_KEY) != NULL ||
+           OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_D) != NULL;
+}
+
+/* Public parts come with the selection of a key pair too: accept that. */
+static int keymgmt_import(void *keydata, int selection,
+                          const OSSL_PARAM params[])
+{
+    struct prov_key *key = keydata;
+    EVP_PKEY_CTX *pctx;
+    EVP_PKEY *pkey = NULL;
+    int parts = (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0
+                    ? EVP_PKEY_PUBLIC_KEY
+                    : EVP_PKEY_KEY_PARAMETERS;
+
+    if (has_private_part(params))
+        return prov_raise_rv(key->ctx, P11_UNSUPPORTED,
+                             "private keys stay where they are: only keys "
+                             "that a pkcs11: URI names sign here");
+    pctx = EVP_PKEY_CTX_new_from_name(key->ctx->libctx, key->alg->name,
+                                      PROV_NOT_OURS);
+    if (pctx == NULL || EVP_PKEY_fromdata_init(pctx) <= 0 ||
+        EVP_PKEY_fromdata(pctx, &pkey, parts, (OSSL_PARAM *)params) <= 0)
+        pkey = NULL;
+    EVP_PKEY_CTX_free(pctx);
+    if (pkey == NULL)
+        return 0;
+    if (parts == EVP_PKEY_PUBLIC_KEY) {
+        prov_key_set_public(key, pkey);
+    } else {
+        EVP_PKEY_free(key->params);
+        key->params = pkey;
+    }
+    return 1;
+}
+
+/*
+ * EVP_DigestSignInit first tries to export the key to the default provider:
+ * a private half is refused, or signing fails with "missing private key".
+ */
+static int keymgmt_export(void *keydata, int selection, OSSL_CALLBACK *cb,
+                          void *arg)
+{
+    const struct prov_key *key = keydata;
+    EVP_PKEY *pkey = (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0
+                         ? prov_key_public(key)
+                         : prov_key_params(key);
+
+    if (pkey == NULL || ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 &&
+                         key->token_key != NULL))
+        return 0;
+    return EVP_PKEY_export(pkey, selection & ~OSSL_KEYMGMT_SELECT_PRIVATE_KEY,
+                           cb, arg);
+}
+
+static const OSSL_PARAM rsa_types[] = {
+    OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, NULL, 0),
+    OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0), OSSL_PARAM_END
+};
+
+static const OSSL_PARAM ec_types[] = {
+    OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
+    OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0), OSSL_PARAM_END
+};
+
+static const OSSL_PARAM ed25519_types[] = {
+    OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0), OSSL_PARAM_END
+};
+
+static const OSSL_PARAM *rsa_eximport_types(int selection)
+{
+    (void)selection;
+    return rsa_types;
+}
+
+static const OSSL_PARAM *ec_eximport_types(int selection)
+{
+    (void)selection;
+    return ec_types;
+}
+
+static const OSSL_PARAM *ed25519_eximport_types(int selection)
+{
+    (void)selection;
+    return ed25519_types;
+}
+
+static int set_int(OSSL_PARAM params[], const char *name, int value)
+{
+    OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
+
+    return p == NULL || OSSL_PARAM_set_int(p, value);
+}
+
+/* For an Edwards key whose public half is not known: a table's row. */
+static int get_fixed_params(const struct prov_alg *alg, OSSL_PARAM params[])
+{
+    OSSL_PARAM *p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_MANDATORY_DIGEST);
+
+    return set_int(params, OSSL_PKEY_PARAM_BITS, alg->bits) &&
+           set_int(params, OSSL_PKEY_PARAM_SECURITY_BITS, alg->security_bits) &&
+           set_int(params, OSSL_PKEY_PARAM_MAX_SIZE, alg->max_size) &&
+           (p == NULL || OSSL_PARAM_set_utf8_string(p, ""));
+}
+
+static int keymgmt_get_params(void *keydata, OSSL_PARAM params[])
+{
+    struct prov_key *key = keydata;
+    EVP_PKEY *pkey = prov_key_params(key);
+
+    if (pkey != NULL)
+        return EVP_PKEY_get_params(pkey, params);
+    return key->alg->bits != 0 && get_fixed_params(key->alg, params);
+}
+
+static const OSSL_PARAM *keymgmt_gettable_params(void *provctx)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, NULL),
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_SECURITY_BITS, NULL),
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, NULL),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_DEFAULT_DIGEST, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_MANDATORY_DIGEST, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, NULL, 0),
+        OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, NULL, 0),
+        OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0),
+        OSSL_PARAM_END
+    };
+
+    (void)provctx;
+    return params;
+}
+
+/* A key does not change: a duplicate with its private half is a reference. */
+static void *keymgmt_dup(const void *keydata, int selection)
+{
+    struct prov_key *key = (struct prov_key *)keydata;
+    EVP_PKEY *pub = prov_key_public(key), *params = prov_key_params(key);
+    struct prov_key *copy;
+
+    if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0) {
+        prov_key_up_ref(key);
+        return key;
+    }
+    copy = prov_key_new(key->ctx, key->alg);
+    if (copy == NULL)
+        return NULL;
+    if ((selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 && pub != NULL &&
+        EVP_PKEY_up_ref(pub))
+        prov_key_set_public(copy, pub);
+    else if (params != NULL && EVP_PKEY_up_ref(params))
+        copy->params = params;
+    return copy;
+}
+
+static const char *rsa_operation_name(int operation)
+{
+    return operation == OSSL_OP_SIGNATURE ? prov_alg_rsa.signature
+                                          : prov_alg_rsa.name;
+}
+
+static const char *ec_operation_name(int operation)
+{
+    return operation == OSSL_OP_SIGNATURE ? prov_alg_ec.signature
+                                          : prov_alg_ec.name;
+}
+
+static const char *ed25519_operation_name(int operation)
+{
+    return operation == OSSL_OP_SIGNATURE ? prov_alg_ed25519.signature
+                                          : prov_alg_ed25519.name;
+}
+
+#define FN(id, function)                                                       \
+    {                                                                          \
+        OSSL_FUNC_KEYMGMT_##id, (void (*)(void))(function)                     \
+    }
+
+#define COMMON                                                                 \
+    FN(FREE, keymgmt_free), FN(LOAD, keymgmt_load), FN(HAS, keymgmt_has),      \
+        FN(MATCH, keymgmt_match), FN(IMPORT, keymgmt_import),                  \
+        FN(EXPORT, keymgmt_export), FN(GET_PARAMS, keymgmt_get_params),        \
+        FN(GETTABLE_PARAMS, keymgmt_gettable_params), FN(DUP, keymgmt_dup)
+
+static const OSSL_DISPATCH rsa_functions[] = {
+    FN(NEW, rsa_new),
+    FN(IMPORT_TYPES, rsa_eximport_types),
+    FN(EXPORT_TYPES, rsa_eximport_types),
+    FN(QUERY_OPERATION_NAME, rsa_operation_name),
+    COMMON,
+    { 0, NULL },
+};
+
+static const OSSL_DISPATCH ec_functions[] = {
+    FN(NEW, ec_new),
+    FN(IMPORT_TYPES, ec_eximport_types),
+    FN(EXPORT_TYPES, ec_eximport_types),
+    FN(QUERY_OPERATION_NAME, ec_operation_name),
+    COMMON,
+    { 0, NULL },
+};
+
+static const OSSL_DISPATCH ed25519_functions[] = {
+    FN(NEW, ed25519_new),
+    FN(IMPORT_TYPES, ed25519_eximport_types),
+    FN(EXPORT_TYPES, ed25519_eximport_types),
+    FN(QUERY_OPERATION_NAME, ed25519_operation_name),
+    COMMON,
+    { 0, NULL },
+};
+
+const OSSL_ALGORITHM prov_keymgmts[] = {
+    { "RSA:rsaEncryption:1.2.840.113549.1.1.1", PROV_PROPERTIES, rsa_functions,
+      "RSA keys on a PKCS #11 token" },
+    { "EC:id-ecPublicKey:1.2.840.10045.2.1", PROV_PROPERTIES, ec_functions,
+      "EC keys on a PKCS #11 token" },
+    { "ED25519:1.3.101.112", PROV_PROPERTIES, ed25519_functions,
+      "Ed25519 keys on a PKCS #11 token" },
+    { NULL, NULL, NULL, NULL },
+};

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The provider object: init, what it offers, teardown, and process exit.
+ *
+ * At exit libcrypto unloads its providers while other threads may still be
+ * signing, and after our own teardown could safely talk to a token.  A
+ * handler that runs before libcrypto's pins every provider that is alive:
+ * they then leave with the process, quietly.
+ */
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include "core.h"
+#include "decoder.h"
+#include "hsmsign.h"
+#include "keymgmt.h"
+#include "pkcs11/log.h"
+#include "signature.h"
+#include "store.h"
+
+static pthread_mutex_t live_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct prov_ctx *live;
+
+/* What is offered; the properties of all are PROV_PROPERTIES and more. */
+static const struct {
+    int operation;
+    const OSSL_ALGORITHM *algorithms;
+} offers[PROV_OFFERS] = {
+    { OSSL_OP_KEYMGMT, prov_keymgmts },
+    { OSSL_OP_SIGNATURE, prov_signatures },
+    { OSSL_OP_STORE, prov_stores },
+    { OSSL_OP_DECODER, prov_decoders },
+};
+
+static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
+{
+    const struct prov_ctx *ctx = provctx;
+
+    *no_cache = 0;
+    for (size_t i = 0; i < PROV_OFFERS; i++) {
+        if (offers[i].operation == operation)
+            return ctx->fips[i] != NULL ? ctx->fips[i] : offers[i].algorithms;
+    }
+    return NULL;
+}
+
+/* pkcs11-module-assume-fips: the same algorithms, with fips=yes on them. */
+static int assume_fips(struct prov_ctx *ctx)
+{
+    for (size_t i = 0; i < PROV_OFFERS; i++) {
+        const OSSL_ALGORITHM *from = offers[i].algorithms;
+        size_t n = 0;
+
+        while (from[n].algorithm_names != NULL)
+            n++;
+        ctx->fips[i] = OPENSSL_zalloc((n + 1) * sizeof(*from));
+        if (ctx->fips[i] == NULL)
+            return 0;
+        for (size_t j = 0; j < n; j++) {
+            char *properties = OPENSSL_malloc(128);
+
+            ctx->fips[i][j] = from[j];
+            ctx->fips[i][j].property_definition = properties;
+            if (properties == NULL)
+                return 0;
+            BIO_snprintf(properties, 128, "%s,fips=yes",
+                         from[j].property_definition);
+        }
+    }
+    return 1;
+}
+
+static void free_fips(struct prov_ctx *ctx)
+{
+    for (size_t i = 0; i < PROV_OFFERS; i++) {
+        OSSL_ALGORITHM *algorithms = ctx->fips[i];
+
+        for (size_t j = 0;
+             algorithms != NULL && algorithms[j].algorithm_names != NULL; j++)
+            OPENSSL_free((char *)algorithms[j].property_definition);
+        OPENSSL_free(algorithms);
+    }
+}
+
+static const OSSL_PARAM *gettable_params(void *provctx)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_NAME, NULL, 0),
+        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_VERSION, NULL, 0),
+        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_BUILDINFO, NULL, 0),
+        OSSL_PARAM_int(OSSL_PROV_PARAM_STATUS, NULL), OSSL_PARAM_END
+    };
+
+    (void)provctx;
+    return params;
+}
+
+static int get_params(void *provctx, OSSL_PARAM params[])
+{
+    static const struct {
+        const char *name, *value;
+    } texts[] = {
+        { OSSL_PROV_PARAM_NAME, "hsmsign: keys on PKCS #11 tokens" },
+        { OSSL_PROV_PARAM_VERSION, HSMSIGN_VERSION },
+        { OSSL_PROV_PARAM_BUILDINFO, HSMSIGN_VERSION },
+    };
+    OSSL_PARAM *p;
+
+    (void)provctx;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        p = OSSL_PARAM_locate(params, texts[i].name);
+        if (p != NULL && !OSSL_PARAM_set_utf8_ptr(p, texts[i].value))
+            return 0;
+    }
+    p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_STATUS);
+    return p == NULL || OSSL_PARAM_set_int(p, 1);
+}
+
+static const OSSL_ITEM *get_reason_strings(void *provctx)
+{
+    (void)provctx;
+    return prov_reasons();
+}
+
+static void ctx_free(struct prov_ctx *ctx)
+{
+    p11_module_close(atomic_load(&ctx->module));
+    for (size_t i = 0; i < PROV_DIGESTS; i++)
+        EVP_MD_free(atomic_load(&ctx->digests[i]));
+    OSSL_LIB_CTX_free(ctx->libctx);
+    prov_config_free(&ctx->config);
+    free_fips(ctx);
+    OPENSSL_free(ctx);
+}
+
+static void teardown(void *provctx)
+{
+    struct prov_ctx **at;
+
+    if (p11_module_exiting())
+        return;
+    pthread_mutex_lock(&live_lock);
+    for (at = &live; *at != NULL && *at != provctx; at = &(*at)->next)
+        ;
+    if (*at != NULL)
+        *at = (*at)->next;
+    pthread_mutex_unlock(&live_lock);
+    ctx_free(provctx);
+}
+
+/* Runs before OPENSSL_cleanup(), which was registered before. */
+static void at_exit(void)
+{
+    p11_module_set_exiting();
+    pthread_mutex_lock(&live_lock);
+    for (struct prov_ctx *ctx = live; ctx != NULL; ctx = ctx->next) {
+        if (ctx->up_ref != NULL)
+            ctx->up_ref(ctx->handle, 0);
+    }
+    pthread_mutex_unlock(&live_lock);
+}
+
+static void register_at_exit(void)
+{
+    /* If it cannot be registered, exit is as it was without us. */
+    (void)atexit(at_exit);
+}
+
+static void enlist(struct prov_ctx *ctx)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, register_at_exit);
+    pthread_mutex_lock(&live_lock);
+    ctx->next = live;
+    live = ctx;
+    pthread_mutex_unlock(&live_lock);
+}
+
+#define FN(id, function)                                                       \
+    {                                                                          \
+        OSSL_FUNC_PROVIDER_##id, (void (*)(void))(function)                    \
+    }
+
+static const OSSL_DISPATCH functions[] = {
+    FN(TEARDOWN, teardown),
+    FN(GETTABLE_PARAMS, gettable_params),
+    FN(GET_PARAMS, get_params),
+    FN(QUERY_OPERATION, query),
+    FN(GET_REASON_STRINGS, get_reason_strings),
+    { 0, NULL },
+};
+
+int hsmsign_provider_init(const OSSL_CORE_HANDLE *handle,
+                          const OSSL_DISPATCH *in, const OSSL_DISPATCH **out,
+                          void **provctx)
+{
+    struct prov_ctx *ctx = OPENSSL_zalloc(sizeof(*ctx));
+    struct p11_module *module;
+    struct p11_error err;
+
+    if (ctx == NULL)
+        return 0;
+    ctx->handle = handle;
+    if (!prov_core_init(ctx, in))
+        goto fail;
+    ctx->libctx = OSSL_LIB_CTX_new_child(handle, in);
+    if (ctx->libctx == NULL ||
+        !prov_config_load(&ctx->config, handle, ctx->get_params) ||
+        (ctx->config.assume_fips && !assume_fips(ctx)))
+        goto fail;
+    /* What goes wrong here comes back, with its reason, at the first URI. */
+    if (ctx->config.load_early) {
+        ctx->set_error_mark(handle);
+        (void)prov_module(ctx, &module, &err);
+        ctx->pop_error_to_mark(handle);
+    }
+    enlist(ctx);
+    *out = functions;
+    *provctx = ctx;
+    return 1;
+fail:
+    ctx_free(ctx);
+    return 0;
+}

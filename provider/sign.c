@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <openssl/rsa.h>
+#include <string.h>
+#include "sign.h"
+
+/* What a C_Sign takes, and the mechanism with its parameter. */
+struct sig_input {
+    CK_MECHANISM mechanism;
+    CK_RSA_PKCS_PSS_PARAMS pss;
+    const unsigned char *data;
+    size_t len;
+    unsigned char block[128]; /* what was put together for data, if anything */
+};
+
+/* What differs between signature algorithms, and nothing else. */
+struct sig_alg {
+    const struct prov_alg *alg;
+    int pad; /* RSA only */
+    CK_MECHANISM_TYPE mechanism;
+    CK_RV(*prepare)
+    (const struct prov_key *key, const struct sig_params *params,
+     struct sig_input *in, struct p11_error *err); /* NULL: the data as it is */
+    /* In place: raw is final if NULL. */
+    CK_RV (*encode)(unsigned char *sig, size_t size, size_t *len);
+};
+
+static size_t modulus_size(const struct prov_key *key)
+{
+    return (size_t)EVP_PKEY_get_size(prov_key_params(key));
+}
+
+static CK_RV check_digest_size(const struct prov_key *key,
+                               const struct sig_params *params,
+                               const struct sig_input *in,
+                               struct p11_error *err)
+{
+    if (params->md == NULL || in->len == params->md->size)
+        return CKR_OK;
+    return p11_error_set(err, P11_DIGEST,
+                         "%s: %zu bytes are no %s digest, which has %zu",
+                         p11_key_where(key->token_key), in->len,
+                         params->md->name, params->md->size);
+}
+
+/* RFC 8017, 9.2: the token pads, we put the DigestInfo together. */
+static CK_RV prepare_pkcs1(const struct prov_key *key,
+                           const struct sig_params *params,
+                           struct sig_input *in, struct p11_error *err)
+{
+    const struct prov_digest *md = params->md;
+    CK_RV rv = check_digest_size(key, params, in, err);
+
+    if (rv != CKR_OK)
+        return rv;
+    if (md != NULL) {
+        memcpy(in->block, md->prefix, md->prefix_len);
+        memcpy(in->block + md->prefix_len, in->data, in->len);
+        in->data = in->block;
+        in->len += md->prefix_len;
+    }
+    if (in->len + RSA_PKCS1_PADDING_SIZE > modulus_size(key))
+        return p11_error_set(err, P11_DIGEST,
+                             "%s: %zu bytes are too long for a key of %zu "
+                             "bytes; choose a shorter digest",
+                             p11_key_where(key->token_key), in->len,
+                             modulus_size(key));
+    return CKR_OK;
+}
+
+/* RFC 8017, 9.1.1: what room the modulus leaves for the salt; < 0: none. */
+static long pss_salt_max(const struct prov_key *key,
+                         const struct prov_digest *md)
+{
+    int bits = EVP_PKEY_get_bits(prov_key_params(key));
+
+    return (bits - 1 + 7) / 8 - (long)md->size - 2;
+}
+
+static long pss_salt(const struct sig_params *params, long max)
+{
+    long size = (long)params->md->size;
+
+    switch (params->salt_len) {
+    case RSA_PSS_SALTLEN_DIGEST:
+        return size;
+    case RSA_PSS_SALTLEN_AUTO:
+    case RSA_PSS_SALTLEN_MAX:
+        return max;
+    case PROV_PSS_SALTLEN_AUTO_DIGEST_MAX:
+        return size < max ? size : max;
+    default:
+        return params->salt_len;
+    }
+}
+
+static CK_RV prepare_pss(const struct prov_key *key,
+                         const struct sig_params *params, struct sig_input *in,
+                         struct p11_error *err)
+{
+    const struct prov_digest *md = params->md;
+    const struct prov_digest *mgf1 = params->mgf1 != NULL ? params->mgf1 : md;
+    const char *where = p11_key_where(key->token_key);
+    long max, salt;
+    CK_RV rv;
+
+    if (md == NULL)
+        return p11_error_set(err, P11_DIGEST, "%s: PSS wants a digest", where);
+    rv = check_digest_size(key, params, in, err);
+    if (rv != CKR_OK)
+        return rv;
+    if (mgf1->mgf == 0)
+        return p11_error_set(err, P11_DIGEST,
+                             "%s: PKCS #11 has no MGF1 with %s; choose "
+                             "another digest",
+                             where, mgf1->name);
+    max = pss_salt_max(key, md);
+    salt = pss_salt(params, max);
+    if (salt < 0 || salt > max)
+        return p11_error_set(err, P11_PARAMETER,
+                             "%s: a PSS salt of %ld bytes; this key and %s "
+                             "leave room for %ld",
+                             where, salt, md->name, max);
+    in->pss.hashAlg = md->mechanism;
+    in->pss.mgf = mgf1->mgf;
+    in->pss.sLen = (CK_ULONG)salt;
+    in->mechanism.pParameter = &in->pss;
+    in->mechanism.ulParameterLen = sizeof(in->pss);
+    return CKR_OK;
+}
+
+static size_t ec_order_size(const struct prov_key *key)
+{
+    return ((size_t)EVP_PKEY_get_bits(prov_key_params(key)) + 7) / 8;
+}
+
+/* FIPS 186-5, 6.4.1: the leftmost bits; some tokens refuse more. */
+static CK_RV prepare_ecdsa(const struct prov_key *key,
+                           const struct sig_params *params,
+                           struct sig_input *in, struct p11_error *err)
+{
+    CK_RV rv = check_digest_size(key, params, in, err);
+
+    if (rv == CKR_OK && in->len > ec_order_size(key))
+        in->len = ec_order_size(key);
+    return rv;
+}
+
+/* One INTEGER of an Ecdsa-Sig-Value, without leading zeros; its length. */
+static size_t put_integer(unsigned char *out, const unsigned char *in,
+                          size_t len)
+{
+    size_t n = 0;
+
+    while (len > 1 && *in == 0) {
+        in++;
+        len--;
+    }
+    out[n++] = 0x02;
+    out[n++] = (unsigned char)(len + (*in >> 7));
+    if ((*in & 0x80) != 0)
+        out[n++] = 0;
+    memcpy(out + n, in, len);
+    return n + len;
+}
+
+/*
+ * RFC 3279, 2.2.3: the token's r||s as a SEQUENCE of two INTEGERs.  By hand,
+ * since ECDSA_SIG costs more than all else that we do for a signature.
+ */
+static CK_RV encode_ecdsa(unsigned char *sig, size_t size, size_t *len)
+{
+    unsigned char body[2 * (66 + 3)];
+    size_t half = *len / 2, n, head;
+
+    if (*len == 0 || *len % 2 != 0 || half > 66)
+        return CKR_SIGNATURE_LEN_RANGE;
+    n = put_integer(body, sig, half);
+    n += put_integer(body + n, sig + half, half);
+    head = n < 0x80 ? 2 : 3;
+    if (head + n > size)
+        return CKR_BUFFER_TOO_SMALL;
+    sig[0] = 0x30;
+    sig[1] = 0x81; /* overwritten by a length of one byte */
+    sig[head - 1] = (unsigned char)n;
+    memcpy(sig + head, body, n);
+    *len = head + n;
+    return CKR_OK;
+}
+
+static const struct sig_alg sig_algs[] = {
+    { &prov_alg_rsa, RSA_PKCS1_PADDING, CKM_RSA_PKCS, prepare_pkcs1, NULL },
+    { &prov_alg_rsa, RSA_PKCS1_PSS_PADDING, CKM_RSA_PKCS_PSS, prepare_pss,
+      NULL },
+    { &prov_alg_ec, 0, CKM_ECDSA, prepare_ecdsa, encode_ecdsa },
+    { &prov_alg_ed25519, 0, CKM_EDDSA, NULL, NULL },
+};
+
+static const struct sig_alg *find_sig_alg(const struct prov_key *key, int pad)
+{
+    for (size_t i = 0; i < sizeof(sig_algs) / sizeof(sig_algs[0]); i++) {
+        if (sig_algs[i].alg == key->alg &&
+            (sig_algs[i].pad == 0 || sig_algs[i].pad == pad))
+            return &sig_algs[i];
+    }
+    return NULL;
+}
+
+size_t prov_sign_size(const struct prov_key *key)
+{
+    EVP_PKEY *params = prov_key_params(key);
+    int size = key->alg->max_size;
+
+    if (size == 0 && params != NULL)
+        size = EVP_PKEY_get_size(params);
+    return size > 0 ? (size_t)size : 0;
+}
+
+CK_RV prov_sign(struct prov_key *key, const struct sig_params *params,
+                const unsigned char *data, size_t len, unsigned char *sig,
+                size_t size, size_t *sig_len, struct p11_error *err)
+{
+    const struct sig_alg *alg = find_sig_alg(key, params->pad);
+    struct sig_input in = { .data = data, .len = len };
+    CK_RV rv = CKR_OK;
+
+    if (alg == NULL)
+        return p11_error_set(err, P11_PARAMETER,
+                             "%s: padding mode %d is not offered",
+                             p11_key_where(key->token_key), params->pad);
+    if (!p11_key_may_sign(key->token_key))
+        return p11_error_call(err, P11_KEY_NO_SIGN, "CKA_SIGN is false",
+                              p11_key_where(key->token_key));
+    in.mechanism.mechanism = alg->mechanism;
+    if (alg->prepare != NULL)
+        rv = alg->prepare(key, params, &in, err);
+    if (rv != CKR_OK)
+        return rv;
+    *sig_len = size;
+    rv = p11_key_sign(key->token_key, &in.mechanism, in.data, in.len, sig,
+                      sig_len, err);
+    if (rv != CKR_OK || alg->encode == NULL)
+        return rv;
+    rv = alg->encode(sig, size, sig_len);
+    if (rv != CKR_OK)
+        return p11_error_call(err, rv, "the token's answer to C_Sign",
+                              p11_key_where(key->token_key));
+    return CKR_OK;
+}

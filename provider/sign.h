@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One signature on a token: from a digest, and parameters as libcrypto has
+ * them, to what a PKCS #11 mechanism takes; and from what the token answers
+ * to the signature as the rest of the world has it.
+ */
+#ifndef HSMSIGN_SIGN_H
+#define HSMSIGN_SIGN_H
+
+#include "key.h"
+
+/* RSA_PSS_SALTLEN_AUTO_DIGEST_MAX of OpenSSL 3.1. */
+#define PROV_PSS_SALTLEN_AUTO_DIGEST_MAX (-4)
+
+struct sig_params {
+    int pad; /* RSA_PKCS1_PADDING or RSA_PKCS1_PSS_PADDING; RSA keys only */
+    const struct prov_digest *md;   /* NULL: what is signed is no digest */
+    const struct prov_digest *mgf1; /* NULL: the same as md */
+    int salt_len;                   /* PSS: bytes, or RSA_PSS_SALTLEN_* */
+};
+
+/*
+ * The longest signature that the key makes, in bytes; exact for RSA and
+ * Ed25519.  0 if the key's size is not known.  Does not reach the token.
+ */
+size_t prov_sign_size(const struct prov_key *key);
+
+/*
+ * Sign: one C_SignInit and one C_Sign.
+ *
+ * in, len   the digest if params->md is set, else what the mechanism takes:
+ *           up to the modulus' length less 11 bytes for RSA, a digest of any
+ *           length for EC, the whole message for Ed25519
+ * sig, size a buffer and its size in bytes, at least prov_sign_size()
+ * sig_len   receives the signature's length
+ *
+ * Returns CKR_OK, P11_DIGEST, P11_PARAMETER, P11_KEY_NO_SIGN, or what
+ * p11_key_sign() returns.  Blocks.
+ */
+CK_RV prov_sign(struct prov_key *key, const struct sig_params *params,
+                const unsigned char *in, size_t len, unsigned char *sig,
+                size_t size, size_t *sig_len, struct p11_error *err);
+
+#endif

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Signatures: hash here, sign there.  Verification goes to another provider.
+ */
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/params.h>
+#include <openssl/rsa.h>
+#include "sigctx.h"
+#include "signature.h"
+
+static void *sig_newctx(void *provctx, const char *propq)
+{
+    struct sig_ctx *ctx = OPENSSL_zalloc(sizeof(*ctx));
+
+    if (ctx == NULL)
+        return NULL;
+    ctx->prov = provctx;
+    if (propq != NULL && (ctx->propq = OPENSSL_strdup(propq)) == NULL) {
+        OPENSSL_free(ctx);
+        return NULL;
+    }
+    return ctx;
+}
+
+/* What an init leaves behind; a context can be initialised again. */
+static void sig_reset(struct sig_ctx *ctx)
+{
+    EVP_MD_free(ctx->md);
+    EVP_MD_CTX_free(ctx->mdctx);
+    if (ctx->verify_md != NULL)
+        EVP_MD_CTX_free(ctx->verify_md);
+    else
+        EVP_PKEY_CTX_free(ctx->verify);
+    ctx->md = NULL;
+    ctx->mdctx = NULL;
+    ctx->verify_md = NULL;
+    ctx->verify = NULL;
+    ctx->md_fixed = false;
+}
+
+static void sig_freectx(void *vctx)
+{
+    struct sig_ctx *ctx = vctx;
+
+    if (ctx == NULL)
+        return;
+    sig_reset(ctx);
+    prov_key_free(ctx->key);
+    OPENSSL_free(ctx->propq);
+    OPENSSL_free(ctx);
+}
+
+static int dup_running(struct sig_ctx *dup, const struct sig_ctx *ctx)
+{
+    if (ctx->mdctx != NULL) {
+        dup->mdctx = EVP_MD_CTX_new();
+        if (dup->mdctx == NULL || !EVP_MD_CTX_copy_ex(dup->mdctx, ctx->mdctx))
+            return 0;
+    }
+    if (ctx->verify_md != NULL) {
+        dup->verify_md = EVP_MD_CTX_new();
+        if (dup->verify_md == NULL ||
+            !EVP_MD_CTX_copy_ex(dup->verify_md, ctx->verify_md))
+            return 0;
+        dup->verify = EVP_MD_CTX_get_pkey_ctx(dup->verify_md);
+    } else if (ctx->verify != NULL) {
+        dup->verify = EVP_PKEY_CTX_dup(ctx->verify);
+        if (dup->verify == NULL)
+            return 0;
+    }
+    return 1;
+}
+
+static void *sig_dupctx(void *vctx)
+{
+    const struct sig_ctx *ctx = vctx;
+    struct sig_ctx *dup = sig_newctx(ctx->prov, ctx->propq);
+
+    if (dup == NULL)
+        return NULL;
+    dup->params = ctx->params;
+    dup->md_fixed = ctx->md_fixed;
+    dup->salt_given = ctx->salt_given;
+    if (ctx->key != NULL) {
+        prov_key_up_ref(ctx->key);
+        dup->key = ctx->key;
+    }
+    if (ctx->md != NULL && EVP_MD_up_ref(ctx->md))
+        dup->md = ctx->md;
+    if (!dup_running(dup, ctx)) {
+        sig_freectx(dup);
+        return NULL;
+    }
+    return dup;
+}
+
+int prov_sigctx_begin(struct sig_ctx *ctx, struct prov_key *key)
+{
+    sig_reset(ctx);
+    if (key == NULL) {
+        if (ctx->key == NULL)
+            return prov_raise_rv(ctx->prov, P11_PARAMETER, "no key was given");
+        /* Initialised again with the same key: parameters begin anew. */
+    } else {
+        prov_key_up_ref(key);
+        prov_key_free(ctx->key);
+        ctx->key = key;
+    }
+    ctx->params = (struct sig_params){ .pad = RSA_PKCS1_PADDING };
+    ctx->salt_given = false;
+    return 1;
+}
+
+static int check_may_sign(const struct sig_ctx *ctx)
+{
+    const struct prov_key *key = ctx->key;
+
+    if (key->token_key == NULL)
+        return prov_raise_rv(ctx->prov, P11_PARAMETER,
+                             "the key is a public key");
+    if (!p11_key_may_sign(key->token_key))
+        return prov_raise_rv(ctx->prov, P11_KEY_NO_SIGN,
+                             "%s: CKA_SIGN is false; use a key that was made "
+                             "for signing",
+                             p11_key_where(key->token_key));
+    return 1;
+}
+
+static int sig_sign_init(void *vctx, void *keydata, const OSSL_PARAM params[])
+{
+    struct sig_ctx *ctx = vctx;
+
+    return prov_sigctx_begin(ctx, keydata) && check_may_sign(ctx) &&
+           prov_sigctx_set_params(ctx, params);
+}
+
+/* Size queries end here, without a call. */
+static int check_size(const struct sig_ctx *ctx, const unsigned char *sig,
+                      size_t *siglen, size_t sigsize, bool *done)
+{
+    size_t needed = prov_sign_size(ctx->key);
+
+    *done = sig == NULL;
+    if (needed == 0)
+        return prov_raise_rv(ctx->prov, P11_NO_PUBLIC,
+                             "the size of the key is not known");
+    if (sig == NULL) {
+        *siglen = needed;
+        return 1;
+    }
+    if (sigsize < needed)
+        return prov_raise_rv(ctx->prov, CKR_BUFFER_TOO_SMALL,
+                             "a buffer of %zu bytes; the signature takes up "
+                             "to %zu",
+                             sigsize, needed);
+    return 1;
+}
+
+static int sign_bytes(struct sig_ctx *ctx, unsigned char *sig, size_t *siglen,
+                      size_t sigsize, const unsigned char *in, size_t len)
+{
+    struct prov_ctx *prov = ctx->prov;
+    struct p11_error err;
+    CK_RV rv;
+
+    if (ctx->params.pad == RSA_PKCS1_PSS_PADDING && !ctx->salt_given)
+        ctx->params.salt_len = prov_sigctx_default_salt(ctx);
+    /* Tokens that use libcrypto leave their errors in our caller's queue. */
+    prov->set_error_mark(prov->handle);
+    rv = prov_sign(ctx->key, &ctx->params, in, len, sig, sigsize, siglen, &err);
+    prov->pop_error_to_mark(prov->handle);
+    return rv == CKR_OK || prov_raise(prov, &err);
+}
+
+static int sig_sign(void *vctx, unsigned char *sig, size_t *siglen,
+                    size_t sigsize, const unsigned char *tbs, size_t tbslen)
+{
+    struct sig_ctx *ctx = vctx;
+    bool done;
+
+    if (!check_size(ctx, sig, siglen, sigsize, &done))
+        return 0;
+    return done || sign_bytes(ctx, sig, siglen, sigsize, tbs, tbslen);
+}
+
+static int sig_digest_sign_init(void *vctx, const char *mdname, void *keydata,
+                                const OSSL_PARAM params[])
+{
+    struct sig_ctx *ctx = vctx;
+
+    if (!prov_sigctx_begin(ctx, keydata) || !check_may_sign(ctx))
+        return 0;
+    if ((mdname == NULL || *mdname == '\0') &&
+        ctx->key->alg != &prov_alg_ed25519)
+        mdname = "SHA256"; /* the default of RSA and EC keys */
+    if (!prov_sigctx_set_digest(ctx, mdname, NULL))
+        return 0;
+    ctx->md_fixed = true;
+    return prov_sigctx_set_params(ctx, params);
+}
+
+static int sig_digest_update(void *vctx, const unsigned char *data, size_t len)
+{
+    struct sig_ctx *ctx = vctx;
+
+    if (ctx->verify_md != NULL)
+        return EVP_DigestVerifyUpdate(ctx->verify_md, data, len);
+    if (ctx->md == NULL)
+        return prov_raise_rv(ctx->prov, P11_PARAMETER,
+                             "Ed25519 signs in one go: use EVP_DigestSign");
+    if (ctx->mdctx == NULL) {
+        ctx->mdctx = EVP_MD_CTX_new();
+        if (ctx->mdctx == NULL ||
+            !EVP_DigestInit_ex2(ctx->mdctx, ctx->md, NULL))
+            return 0;
+    }
+    return EVP_DigestUpdate(ctx->mdctx, data, len);
+}
+
+static int sig_digest_sign_final(void *vctx, unsigned char *sig, size_t *siglen,
+                                 size_t sigsize)
+{
+    struct sig_ctx *ctx = vctx;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int len;
+    bool done;
+
+    if (!check_size(ctx, sig, siglen, sigsize, &done))
+        return 0;
+    if (done)
+        return 1;
+    /* Nothing was updated: the digest of the empty message. */
+    if (ctx->mdctx == NULL && !sig_digest_update(ctx, NULL, 0))
+        return 0;
+    return EVP_DigestFinal_ex(ctx->mdctx, digest, &len) &&
+           sign_bytes(ctx, sig, siglen, sigsize, digest, len);
+}
+
+/* In one go; what was given by earlier updates is part of the message. */
+static int sig_digest_sign(void *vctx, unsigned char *sig, size_t *siglen,
+                           size_t sigsize, const unsigned char *tbs,
+                           size_t tbslen)
+{
+    struct sig_ctx *ctx = vctx;
+    bool done;
+
+    if (!check_size(ctx, sig, siglen, sigsize, &done))
+        return 0;
+    if (done)
+        return 1;
+    if (ctx->md == NULL)
+        return sign_bytes(ctx, sig, siglen, sigsize, tbs, tbslen);
+    return sig_digest_update(ctx, tbs, tbslen) &&
+           sig_digest_sign_final(ctx, sig, siglen, sigsize);
+}
+
+/* The public half to verify with, and a property query that finds it work. */
+static EVP_PKEY *verify_key(struct sig_ctx *ctx, char **propq)
+{
+    EVP_PKEY *pub = prov_key_public(ctx->key);
+
+    if (pub == NULL) {
+        prov_raise_rv(ctx->prov, P11_NO_PUBLIC,
+                      "a public key is needed to verify; name its certificate "
+                      "in hsmsign-public-file");
+        return NULL;
+    }
+    return prov_other_properties(ctx->propq, propq) ? pub : NULL;
+}
+
+static int sig_verify_init(void *vctx, void *keydata, const OSSL_PARAM params[])
+{
+    struct sig_ctx *ctx = vctx;
+    char *propq = NULL;
+    EVP_PKEY *pub;
+    int ok;
+
+    if (!prov_sigctx_begin(ctx, keydata))
+        return 0;
+    pub = verify_key(ctx, &propq);
+    if (pub != NULL)
+        ctx->verify = EVP_PKEY_CTX_new_from_pkey(ctx->prov->libctx, pub, propq);
+    ok =
+        ctx->verify != NULL && EVP_PKEY_verify_init_ex(ctx->verify, params) > 0;
+    OPENSSL_free(propq);
+    return ok;
+}
+
+static int sig_verify(void *vctx, const unsigned char *sig, size_t siglen,
+                      const unsigned char *tbs, size_t tbslen)
+{
+    struct sig_ctx *ctx = vctx;
+
+    return EVP_PKEY_verify(ctx->verify, sig, siglen, tbs, tbslen) == 1;
+}
+
+static int sig_digest_verify_init(void *vctx, const char *mdname, void *keydata,
+                                  const OSSL_PARAM params[])
+{
+    struct sig_ctx *ctx = vctx;
+    char *propq = NULL;
+    EVP_PKEY *pub;
+    int ok;
+
+    if (!prov_sigctx_begin(ctx, keydata))
+        return 0;
+    pub = verify_key(ctx, &propq);
+    if (pub != NULL)
+        ctx->verify_md = EVP_MD_CTX_new();
+    ok = ctx->verify_md != NULL &&
+         EVP_DigestVerifyInit_ex(ctx->verify_md, &ctx->verify, mdname,
+                                 ctx->prov->libctx, propq, pub, params) > 0;
+    OPENSSL_free(propq);
+    return ok;
+}
+
+static int sig_digest_verify_final(void *vctx, const unsigned char *sig,
+                                   size_t siglen)
+{
+    struct sig_ctx *ctx = vctx;
+
+    return EVP_DigestVerifyFinal(ctx->verify_md, sig, siglen) == 1;
+}
+
+static int sig_digest_verify(void *vctx, const unsigned char *sig,
+                             size_t siglen, const unsigned char *tbs,
+                             size_t tbslen)
+{
+    struct sig_ctx *ctx = vctx;
+
+    return EVP_DigestVerify(ctx->verify_md, sig, siglen, tbs, tbslen) == 1;
+}
+
+#define FN(id, function)                                                       \
+    {                                                                          \
+        OSSL_FUNC_SIGNATURE_##id, (void (*)(void))(function)                   \
+    }
+
+/* One table: what differs between the algorithms is data, in sign.c. */
+static const OSSL_DISPATCH functions[] = {
+    FN(NEWCTX, sig_newctx),
+    FN(FREECTX, sig_freectx),
+    FN(DUPCTX, sig_dupctx),
+    FN(SIGN_INIT, sig_sign_init),
+    FN(SIGN, sig_sign),
+    FN(VERIFY_INIT, sig_verify_init),
+    FN(VERIFY, sig_verify),
+    FN(DIGEST_SIGN_INIT, sig_digest_sign_init),
+    FN(DIGEST_SIGN_UPDATE, sig_digest_update),
+    FN(DIGEST_SIGN_FINAL, sig_digest_sign_final),
+    FN(DIGEST_SIGN, sig_digest_sign),
+    FN(DIGEST_VERIFY_INIT, sig_digest_verify_init),
+    FN(DIGEST_VERIFY_UPDATE, sig_digest_update),
+    FN(DIGEST_VERIFY_FINAL, sig_digest_verify_final),
+    FN(DIGEST_VERIFY, sig_digest_verify),
+    FN(SET_CTX_PARAMS, prov_sigctx_set_params),
+    FN(SETTABLE_CTX_PARAMS, prov_sigctx_settable_params),
+    FN(GET_CTX_PARAMS, prov_sigctx_get_params),
+    FN(GETTABLE_CTX_PARAMS, prov_sigctx_gettable_params),
+    { 0, NULL },
+};
+
+/* Names of our own, never "RSA" or "ECDSA": libcrypto then asks us first. */
+const OSSL_ALGORITHM prov_signatures[] = {
+    { "HSMSIGN-RSA", PROV_PROPERTIES, functions, "RSA on a PKCS #11 token" },
+    { "HSMSIGN-EC", PROV_PROPERTIES, functions, "ECDSA on a PKCS #11 token" },
+    { "HSMSIGN-ED25519", PROV_PROPERTIES, functions,
+      "Ed25519 on a PKCS #11 token" },
+    { NULL, NULL, NULL, NULL },
+};

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parameters of a signature context, by their names and integers.
+ *
+ * What has to be byte for byte what the default provider says (the
+ * AlgorithmIdentifier, the salt length that applies when none was given) is
+ * asked of it: of a "twin", a verification with the public half under the
+ * same parameters.
+ */
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/params.h>
+#include <openssl/rsa.h>
+#include <string.h>
+#include "sigctx.h"
+
+struct name_number {
+    const char *name;
+    int number;
+};
+
+static const struct name_number pad_modes[] = {
+    { OSSL_PKEY_RSA_PAD_MODE_PKCSV15, RSA_PKCS1_PADDING },
+    { OSSL_PKEY_RSA_PAD_MODE_PSS, RSA_PKCS1_PSS_PADDING },
+    { NULL, 0 },
+};
+
+static const struct name_number salt_lengths[] = {
+    { OSSL_PKEY_RSA_PSS_SALT_LEN_DIGEST, RSA_PSS_SALTLEN_DIGEST },
+    { OSSL_PKEY_RSA_PSS_SALT_LEN_MAX, RSA_PSS_SALTLEN_MAX },
+    { OSSL_PKEY_RSA_PSS_SALT_LEN_AUTO, RSA_PSS_SALTLEN_AUTO },
+    { "auto-digestmax", PROV_PSS_SALTLEN_AUTO_DIGEST_MAX },
+    { NULL, 0 },
+};
+
+/* An integer, a decimal number, or a name of the table; 0 if none of them. */
+static int get_number(const OSSL_PARAM *p, const struct name_number *names,
+                      int *number)
+{
+    const char *text;
+    char *end;
+    long value;
+
+    if (p->data_type != OSSL_PARAM_UTF8_STRING)
+        return OSSL_PARAM_get_int(p, number);
+    if (!OSSL_PARAM_get_utf8_string_ptr(p, &text))
+        return 0;
+    for (; names->name != NULL; names++) {
+        if (strcmp(names->name, text) == 0) {
+            *number = names->number;
+            return 1;
+        }
+    }
+    value = strtol(text, &end, 10);
+    *number = (int)value;
+    return *text != '\0' && *end == '\0' && value >= -4 && value <= 65535;
+}
+
+/* As the type in which the caller wants it: a name or an integer. */
+static int put_number(OSSL_PARAM *p, const struct name_number *names,
+                      int number)
+{
+    char text[16];
+
+    if (p == NULL)
+        return 1;
+    if (p->data_type != OSSL_PARAM_UTF8_STRING)
+        return OSSL_PARAM_set_int(p, number);
+    for (; names->name != NULL; names++) {
+        if (names->number == number)
+            return OSSL_PARAM_set_utf8_string(p, names->name);
+    }
+    BIO_snprintf(text, sizeof(text), "%d", number);
+    return OSSL_PARAM_set_utf8_string(p, text);
+}
+
+int prov_sigctx_set_digest(struct sig_ctx *ctx, const char *name,
+                           const char *propq)
+{
+    const struct prov_digest *row;
+    EVP_MD *md;
+
+    if (name == NULL || *name == '\0')
+        return 1;
+    if (ctx->md != NULL && EVP_MD_is_a(ctx->md, name))
+        return 1;
+    if (ctx->key != NULL && ctx->key->alg == &prov_alg_ed25519)
+        return prov_raise_rv(ctx->prov, P11_DIGEST,
+                             "Ed25519 signs the message itself: give no "
+                             "digest (-rawin, no -md)");
+    md = prov_digest_fetch(ctx->prov, name, propq != NULL ? propq : ctx->propq,
+                           &row);
+    if (md == NULL)
+        return prov_raise_rv(ctx->prov, P11_DIGEST,
+                             "no active provider offers the digest %s; "
+                             "activate \"default\"",
+                             name);
+    if (row == NULL) {
+        EVP_MD_free(md);
+        return prov_raise_rv(ctx->prov, P11_DIGEST,
+                             "%s is not a digest to sign with here; SHA-1, "
+                             "SHA-2 and SHA-3 are",
+                             name);
+    }
+    EVP_MD_free(ctx->md);
+    ctx->md = md;
+    ctx->params.md = row;
+    return 1;
+}
+
+static int set_pad(struct sig_ctx *ctx, const OSSL_PARAM *p)
+{
+    int pad;
+
+    if (p == NULL)
+        return 1;
+    if (!get_number(p, pad_modes, &pad) ||
+        (pad != RSA_PKCS1_PADDING && pad != RSA_PKCS1_PSS_PADDING))
+        return prov_raise_rv(ctx->prov, P11_PARAMETER,
+                             "this padding mode is not offered; pkcs1 and "
+                             "pss are");
+    ctx->params.pad = pad;
+    return 1;
+}
+
+static int set_salt(struct sig_ctx *ctx, const OSSL_PARAM *p)
+{
+    int salt;
+
+    if (p == NULL)
+        return 1;
+    if (ctx->params.pad != RSA_PKCS1_PSS_PADDING)
+        return prov_raise_rv(ctx->prov, P11_PARAMETER,
+                             "a salt length goes with rsa_padding_mode:pss");
+    if (!get_number(p, salt_lengths, &salt) ||
+        salt < PROV_PSS_SALTLEN_AUTO_DIGEST_MAX)
+        return prov_raise_rv(ctx->prov, P11_PARAMETER,
+                             "the salt length is not digest, max, auto or a "
+                             "number");
+    ctx->params.salt_len = salt;
+    ctx->salt_given = true;
+    return 1;
+}
+
+static int set_mgf1(struct sig_ctx *ctx, const OSSL_PARAM *p, const char *propq)
+{
+    const struct prov_digest *row = NULL;
+    const char *name;
+    EVP_MD *md;
+
+    if (p == NULL)
+        return 1;
+    if (ctx->params.pad != RSA_PKCS1_PSS_PADDING)
+        return prov_raise_rv(ctx->prov, P11_PARAMETER,
+                             "an MGF1 digest goes with rsa_padding_mode:pss");
+    if (!OSSL_PARAM_get_utf8_string_ptr(p, &name))
+        return 0;
+    md = prov_digest_fetch(ctx->prov, name, propq, &row);
+    EVP_MD_free(md);
+    if (row == NULL)
+        return prov_raise_rv(ctx->prov, P11_DIGEST,
+                             "%s is not a digest for MGF1", name);
+    ctx->params.mgf1 = row;
+    return 1;
+}
+
+static int get_text(const OSSL_PARAM params[], const char *name,
+                    const char **text)
+{
+    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, name);
+
+    *text = NULL;
+    return p == NULL || OSSL_PARAM_get_utf8_string_ptr(p, text);
+}
+
+static int set_digest_param(struct sig_ctx *ctx, const OSSL_PARAM params[])
+{
+    const char *name, *propq;
+
+    if (!get_text(params, OSSL_SIGNATURE_PARAM_DIGEST, &name) ||
+        !get_text(params, OSSL_SIGNATURE_PARAM_PROPERTIES, &propq))
+        return 0;
+    if (name != NULL && ctx->md_fixed &&
+        (ctx->md == NULL || !EVP_MD_is_a(ctx->md, name)))
+        return prov_raise_rv(ctx->prov, P11_PARAMETER,
+                             "the digest cannot be changed after "
+                             "EVP_DigestSignInit");
+    return prov_sigctx_set_digest(ctx, name, propq);
+}
+
+int prov_sigctx_set_params(void *vctx, const OSSL_PARAM params[])
+{
+    struct sig_ctx *ctx = vctx;
+    const char *mgf1_propq;
+
+    if (params == NULL)
+        return 1;
+    if (ctx->verify != NULL)
+        return EVP_PKEY_CTX_set_params(ctx->verify, params);
+    if (!set_digest_param(ctx, params))
+        return 0;
+    if (ctx->key == NULL || ctx->key->alg != &prov_alg_rsa)
+        return 1;
+    return get_text(params, OSSL_SIGNATURE_PARAM_MGF1_PROPERTIES,
+                    &mgf1_propq) &&
+           set_pad(ctx, OSSL_PARAM_locate_const(
+                            params, OSSL_SIGNATURE_PARAM_PAD_MODE)) &&
+           set_salt(ctx, OSSL_PARAM_locate_const(
+                             params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN)) &&
+           set_mgf1(ctx,
+                    OSSL_PARAM_locate_const(params,
+                                            OSSL_SIGNATURE_PARAM_MGF1_DIGEST),
+                    mgf1_propq);
+}
+
+static const OSSL_PARAM rsa_settable[] = {
+    OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, NULL, 0),
+    OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PROPERTIES, NULL, 0),
+    OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PAD_MODE, NULL, 0),
+    OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, NULL, 0),
+    OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_MGF1_DIGEST, NULL, 0),
+    OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_MGF1_PROPERTIES, NULL, 0),
+    OSSL_PARAM_END
+};
+
+const OSSL_PARAM *prov_sigctx_settable_params(void *vctx, void *provctx)
+{
+    (void)vctx;
+    (void)provctx;
+    return rsa_settable;
+}
+
+/* The twin: what the default provider would do under our parameters. */
+static EVP_MD_CTX *twin_new(struct sig_ctx *ctx, EVP_PKEY_CTX **pctx)
+{
+    EVP_PKEY *pkey = prov_key_params(ctx->key);
+    const char *md = ctx->md != NULL ? EVP_MD_get0_name(ctx->md) : NULL;
+    EVP_MD_CTX *twin = EVP_MD_CTX_new();
+    const struct sig_params *params = &ctx->params;
+    bool pss =
+        ctx->key->alg == &prov_alg_rsa && params->pad == RSA_PKCS1_PSS_PADDING;
+
+    if (twin == NULL || pkey == NULL ||
+        EVP_DigestVerifyInit_ex(twin, pctx, md, ctx->prov->libctx,
+                                PROV_NOT_OURS, pkey, NULL) <= 0 ||
+        (pss && EVP_PKEY_CTX_set_rsa_padding(*pctx, params->pad) <= 0) ||
+        (pss && ctx->salt_given &&
+         EVP_PKEY_CTX_set_rsa_pss_saltlen(*pctx, params->salt_len) <= 0) ||
+        (pss && params->mgf1 != NULL &&
+         EVP_PKEY_CTX_set_rsa_mgf1_md_name(*pctx, params->mgf1->name, NULL) <=
+             0)) {
+        EVP_MD_CTX_free(twin);
+        return NULL;
+    }
+    return twin;
+}
+
+int prov_sigctx_default_salt(struct sig_ctx *ctx)
+{
+    int salt = RSA_PSS_SALTLEN_AUTO;
+    EVP_PKEY_CTX *pctx;
+    EVP_MD_CTX *twin;
+
+    ERR_set_mark();
+    twin = twin_new(ctx, &pctx);
+    if (twin == NULL || EVP_PKEY_CTX_get_rsa_pss_saltlen(pctx, &salt) <= 0)
+        salt = RSA_PSS_SALTLEN_AUTO;
+    EVP_MD_CTX_free(twin);
+    ERR_pop_to_mark();
+    return salt;
+}
+
+static int get_algorithm_id(struct sig_ctx *ctx, OSSL_PARAM *p)
+{
+    const struct prov_alg *alg = ctx->key->alg;
+    OSSL_PARAM params[2] = { *p, OSSL_PARAM_END };
+    EVP_PKEY_CTX *pctx;
+    EVP_MD_CTX *twin;
+    int ok;
+
+    if (alg->algorithm_id != NULL)
+        return OSSL_PARAM_set_octet_string(p, alg->algorithm_id,
+                                           alg->algorithm_id_len);
+    twin = twin_new(ctx, &pctx);
+    ok = twin != NULL && EVP_PKEY_CTX_get_params(pctx, params) > 0;
+    EVP_MD_CTX_free(twin);
+    p->return_size = params[0].return_size;
+    return ok;
+}
+
+int prov_sigctx_get_params(void *vctx, OSSL_PARAM params[])
+{
+    struct sig_ctx *ctx = vctx;
+    const struct prov_digest *mgf1;
+    OSSL_PARAM *p;
+
+    if (ctx->verify != NULL)
+        return EVP_PKEY_CTX_get_params(ctx->verify, params);
+    if (ctx->key == NULL)
+        return 0;
+    p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_ALGORITHM_ID);
+    if (p != NULL && !get_algorithm_id(ctx, p))
+        return 0;
+    p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_DIGEST);
+    if (p != NULL && !OSSL_PARAM_set_utf8_string(
+                         p, ctx->md != NULL ? EVP_MD_get0_name(ctx->md) : ""))
+        return 0;
+    p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_DIGEST_SIZE);
+    if (p != NULL && !OSSL_PARAM_set_size_t(
+                         p, ctx->params.md != NULL ? ctx->params.md->size : 0))
+        return 0;
+    if (ctx->key->alg != &prov_alg_rsa)
+        return 1;
+    mgf1 = ctx->params.mgf1 != NULL ? ctx->params.mgf1 : ctx->params.md;
+    p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_MGF1_DIGEST);
+    if (p != NULL &&
+        !OSSL_PARAM_set_utf8_string(p, mgf1 != NULL ? mgf1->name : ""))
+        return 0;
+    p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN);
+    if (p != NULL && !ctx->salt_given)
+        ctx->params.salt_len = prov_sigctx_default_salt(ctx);
+    return put_number(p, salt_lengths, ctx->params.salt_len) &&
+           put_number(OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_PAD_MODE),
+                      pad_modes, ctx->params.pad);
+}
+
+const OSSL_PARAM *prov_sigctx_gettable_params(void *vctx, void *provctx)
+{
+    static const OSSL_PARAM gettable[] = {
+        OSSL_PARAM_octet_string(OSSL_SIGNATURE_PARAM_ALGORITHM_ID, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, NULL, 0),
+        OSSL_PARAM_size_t(OSSL_SIGNATURE_PARAM_DIGEST_SIZE, NULL),
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PAD_MODE, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_MGF1_DIGEST, NULL, 0),
+        OSSL_PARAM_END
+    };
+
+    (void)vctx;
+    (void)provctx;
+    return gettable;
+}
