@@ -18,6 +18,8 @@ static bool attrs_layout(struct p11_attrs *attrs,
     size_t total = 0;
     unsigned char *next;
 
+    if (n == 0 || n > P11_ATTRS_MAX)
+        return false;
     for (size_t i = 0; i < n; i++)
         total += specs[i].size * growth + 1;
     free(attrs->block);

@@ -42,6 +42,7 @@
 #ifndef CKR_KEY_EXHAUSTED
 #define CKR_KEY_EXHAUSTED 0x203UL
 #endif
+/* The same, v3.2. */
 #ifndef CKR_PENDING
 #define CKR_PENDING 0x204UL
 #endif

@@ -170,7 +170,7 @@ static CK_RV load_with(struct p11_key *key, struct p11_session *session,
                        const struct p11_pin_request *request,
                        struct p11_error *err)
 {
-    CK_OBJECT_HANDLE handle;
+    CK_OBJECT_HANDLE handle = 0;
     unsigned long epoch;
     CK_RV rv = p11_slot_login(key->slot, session, request, err);
 
@@ -225,7 +225,7 @@ static CK_RV find_again(struct p11_key *key, struct p11_session *session,
                         unsigned long seen, struct p11_error *err)
 {
     struct p11_attrs attrs = { 0 };
-    CK_OBJECT_HANDLE handle;
+    CK_OBJECT_HANDLE handle = 0;
     unsigned long epoch;
     CK_RV rv = p11_slot_login_again(key->slot, session, seen, err);
 

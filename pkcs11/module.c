@@ -180,10 +180,13 @@ CK_RV p11_module_open(const struct p11_module_config *config,
     /* Not RTLD_DEEPBIND: it breaks programs that bring their own malloc. */
     dl = dlopen(config->path, RTLD_NOW | RTLD_LOCAL);
     if (dl == NULL) {
+        /* glibc's dlerror() is the thread's own. NOLINTNEXTLINE */
+        const char *reason = dlerror();
+
         rv = p11_error_set(err, P11_MODULE_LOAD,
                            "%s; set pkcs11-module-path or HSM_MODULE to the "
                            "token's PKCS #11 library",
-                           dlerror());
+                           reason);
         goto out;
     }
     /* The same library by another path has the same handle. */

@@ -90,10 +90,9 @@ static CK_RV source_name(enum p11_pin_kind kind, const char *name,
                          struct p11_error *err)
 {
     if (name[0] == '\0')
-        return p11_error_set(err, P11_CONFIG, "%s: %s is missing", origin,
-                             kind == P11_PIN_FILE
-                                 ? "the path after \"file:\""
-                                 : "the variable's name after \"env:\"");
+        return p11_error_set(err, P11_CONFIG, "%s names no %s", origin,
+                             kind == P11_PIN_FILE ? "file"
+                                                  : "environment variable");
     source->name = strdup(name);
     if (source->name == NULL)
         return p11_error_set(err, CKR_HOST_MEMORY, "%s: out of memory", origin);

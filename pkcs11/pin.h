@@ -66,8 +66,7 @@ CK_RV p11_pin_source_literal(const char *value, const char *origin,
 
 /* A source that is always the first line of the file at path. */
 CK_RV p11_pin_source_file(const char *path, const char *origin,
-                          struct p11_pin_source *source,
-                          struct p11_error *err);
+                          struct p11_pin_source *source, struct p11_error *err);
 
 /*
  * RFC 7512's pin-source: "file:PATH" (also "file:///PATH" and

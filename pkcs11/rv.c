@@ -402,18 +402,16 @@ static void one_line(char *text)
     }
 }
 
-CK_RV p11_error_set(struct p11_error *err, CK_RV rv, const char *format, ...)
+CK_RV p11_error_vset(struct p11_error *err, CK_RV rv, const char *format,
+                     va_list args)
 {
     static const char cut[] = "...";
     char text[sizeof(err->text)]; /* an argument may point into err->text */
-    va_list args;
     int len;
 
     if (err == NULL)
         return rv;
-    va_start(args, format);
     len = vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
     if (len < 0)
         text[0] = '\0';
     if (len >= (int)sizeof(text))
@@ -421,6 +419,16 @@ CK_RV p11_error_set(struct p11_error *err, CK_RV rv, const char *format, ...)
     one_line(text);
     memcpy(err->text, text, strlen(text) + 1);
     err->rv = rv;
+    return rv;
+}
+
+CK_RV p11_error_set(struct p11_error *err, CK_RV rv, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    p11_error_vset(err, rv, format, args);
+    va_end(args);
     return rv;
 }
 

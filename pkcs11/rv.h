@@ -14,6 +14,7 @@
 #ifndef HSMSIGN_RV_H
 #define HSMSIGN_RV_H
 
+#include <stdarg.h>
 #include <stddef.h>
 #include "cryptoki.h"
 
@@ -82,6 +83,8 @@ struct p11_error {
  */
 CK_RV p11_error_set(struct p11_error *err, CK_RV rv, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+CK_RV p11_error_vset(struct p11_error *err, CK_RV rv, const char *format,
+                     va_list args) __attribute__((format(printf, 3, 0)));
 
 /*
  * The text for a PKCS #11 call that failed:

@@ -12,8 +12,11 @@ static void printable(char *out, const CK_UTF8CHAR *field, size_t len)
 {
     while (len > 0 && (field[len - 1] == ' ' || field[len - 1] == '\0'))
         len--;
-    for (size_t i = 0; i < len; i++)
-        out[i] = field[i] < ' ' || field[i] == 0x7f ? '?' : (char)field[i];
+    memcpy(out, field, len);
+    for (size_t i = 0; i < len; i++) {
+        if (field[i] < ' ' || field[i] == 0x7f)
+            out[i] = '?';
+    }
     out[len] = '\0';
 }
 

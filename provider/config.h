@@ -12,6 +12,7 @@
 #define HSMSIGN_CONFIG_H
 
 #include <stdbool.h>
+#include <openssl/conf.h>
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
 #include "pkcs11/module.h"
@@ -56,6 +57,14 @@ CK_RV prov_config_check(struct prov_config *config, struct p11_error *err);
  */
 CK_RV prov_config_check_file(const char *file, const char *provider_name,
                              struct p11_error *err);
+
+/*
+ * The section of a configuration that activates hsmsign, NULL if none does:
+ * of the provider called *provider, or if that one is not there, of the first
+ * whose module's file name begins with "hsmsign", and then *provider is its
+ * name.
+ */
+const char *prov_config_section(const CONF *conf, const char **provider);
 
 /* The nth option's name, NULL after the last. */
 const char *prov_config_name(size_t n);

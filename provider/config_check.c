@@ -10,16 +10,56 @@
 #include <openssl/err.h>
 #include "config.h"
 
-/* The section that activates the provider: openssl_conf, providers, name. */
-static const char *provider_section(const CONF *conf, const char *name)
+/* libcrypto allows "prefix.name", of which the prefix does not count. */
+static const char *bare_name(const char *name)
+{
+    const char *dot = strchr(name, '.');
+
+    return dot != NULL ? dot + 1 : name;
+}
+
+static bool is_our_module(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return strncmp(slash != NULL ? slash + 1 : path, "hsmsign", 7) == 0;
+}
+
+/* The way that libcrypto goes: openssl_conf, providers, name. */
+static const char *find_section(const CONF *conf, const char **provider)
 {
     const char *init = NCONF_get_string(conf, NULL, "openssl_conf");
-    const char *providers;
+    const char *providers = NULL, *section = NULL, *module;
+    STACK_OF(CONF_VALUE) * names;
 
-    if (init == NULL)
-        return NULL;
-    providers = NCONF_get_string(conf, init, "providers");
-    return providers != NULL ? NCONF_get_string(conf, providers, name) : NULL;
+    if (init != NULL)
+        providers = NCONF_get_string(conf, init, "providers");
+    if (providers != NULL)
+        section = NCONF_get_string(conf, providers, *provider);
+    if (section != NULL || providers == NULL)
+        return section;
+    names = NCONF_get_section(conf, providers);
+    for (int i = 0; i < sk_CONF_VALUE_num(names); i++) {
+        const CONF_VALUE *value = sk_CONF_VALUE_value(names, i);
+
+        module = NCONF_get_string(conf, value->value, "module");
+        if (module != NULL && is_our_module(module)) {
+            *provider = bare_name(value->name);
+            return value->value;
+        }
+    }
+    return NULL;
+}
+
+/* What is absent is no error. */
+const char *prov_config_section(const CONF *conf, const char **provider)
+{
+    const char *section;
+
+    ERR_set_mark();
+    section = find_section(conf, provider);
+    ERR_pop_to_mark();
+    return section;
 }
 
 static bool is_known(const char *name)
@@ -31,14 +71,6 @@ static bool is_known(const char *name)
             return true;
     }
     return false;
-}
-
-/* libcrypto allows "prefix.name", of which the prefix does not count. */
-static const char *bare_name(const char *name)
-{
-    const char *dot = strchr(name, '.');
-
-    return dot != NULL ? dot + 1 : name;
 }
 
 static bool looks_like_ours(const char *name)
@@ -115,7 +147,7 @@ CK_RV prov_config_check_file(const char *file, const char *provider_name,
 
     ERR_set_mark();
     if (conf != NULL && NCONF_load(conf, file, NULL) > 0)
-        section = provider_section(conf, provider_name);
+        section = prov_config_section(conf, &provider_name);
     if (section != NULL)
         values = NCONF_get_section(conf, section);
     if (values != NULL)

@@ -126,11 +126,11 @@ int prov_raise_at(const struct prov_ctx *ctx, const struct p11_error *err,
 int prov_raise_rv_at(const struct prov_ctx *ctx, const char *file, int line,
                      const char *function, CK_RV rv, const char *format, ...)
 {
-    struct p11_error err = { .rv = rv };
+    struct p11_error err;
     va_list args;
 
     va_start(args, format);
-    vsnprintf(err.text, sizeof(err.text), format, args);
+    p11_error_vset(&err, rv, format, args);
     va_end(args);
     return prov_raise_at(ctx, &err, file, line, function);
 }

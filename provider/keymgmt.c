@@ -35,7 +35,7 @@ static void *keymgmt_load(const void *reference, size_t size)
 {
     struct prov_key *key;
 
-    if (size != sizeof(key))
+    if (size != sizeof(void *))
         return NULL;
     key = *(struct prov_key **)reference;
     *(struct prov_key **)reference = NULL;

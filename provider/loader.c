@@ -116,8 +116,7 @@ int prov_key_hand_over(struct prov_key *key, OSSL_CALLBACK *cb, void *arg)
                             OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE,
                                                    (char *)key->alg->name, 0),
                             OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_REFERENCE,
-                                                    &reference,
-                                                    sizeof(reference)),
+                                                    &reference, sizeof(void *)),
                             OSSL_PARAM_END };
 
     params[1].data_size = strlen(key->alg->name);

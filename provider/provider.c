@@ -137,6 +137,7 @@ static void ctx_free(struct prov_ctx *ctx)
 static void teardown(void *provctx)
 {
     struct prov_ctx **at;
+    bool last;
 
     if (p11_module_exiting())
         return;
@@ -145,8 +146,11 @@ static void teardown(void *provctx)
         ;
     if (*at != NULL)
         *at = (*at)->next;
+    last = live == NULL;
     pthread_mutex_unlock(&live_lock);
     ctx_free(provctx);
+    if (last)
+        p11_log_close();
 }
 
 /* Runs before OPENSSL_cleanup(), which was registered before. */

@@ -220,7 +220,10 @@ CK_RV prov_sign(struct prov_key *key, const struct sig_params *params,
                 size_t size, size_t *sig_len, struct p11_error *err)
 {
     const struct sig_alg *alg = find_sig_alg(key, params->pad);
-    struct sig_input in = { .data = data, .len = len };
+    /* The empty message may come as NULL, which tokens refuse. */
+    struct sig_input in = {
+        .data = data != NULL ? data : (const unsigned char *)"", .len = len
+    };
     CK_RV rv = CKR_OK;
 
     if (alg == NULL)

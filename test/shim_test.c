@@ -77,13 +77,15 @@ void shim_test_load(const char *module, const struct shim_setting *settings,
 
 void shim_test_start(const struct shim_setting *settings, size_t n)
 {
+    /* Without it the module may think that it has one thread. */
+    CK_C_INITIALIZE_ARGS locking = { .flags = CKF_OS_LOCKING_OK };
     CK_SLOT_ID slots[8];
     CK_ULONG count = 8;
     CK_TOKEN_INFO info;
     CK_ULONG i = 0;
 
     shim_test_load(shim_test_required("SOFTHSM2_MODULE"), settings, n);
-    assert_int_equal(p11->C_Initialize(NULL), CKR_OK);
+    assert_int_equal(p11->C_Initialize(&locking), CKR_OK);
     assert_int_equal(p11->C_GetSlotList(CK_TRUE, slots, &count), CKR_OK);
     for (i = 0; i < count; i++) {
         slot = slots[i];

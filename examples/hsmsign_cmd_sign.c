@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hsmsign sign: its options, and the order of things.  All that can be wrong
+ * without the token (options, files, certificates, a place for the result) is
+ * checked before the token is touched: a PIN has few tries.
+ */
+#include <string.h>
+#include <openssl/err.h>
+#include "hsmsign_tool.h"
+
+enum { KEY, CERT, CHAIN, DIGEST, PSS, FORMAT, IN, OUT };
+
+static const struct cli_option options[] = {
+    [KEY] = { "key", "URI", true,
+              "the private key: a pkcs11: URI, another OSSL_STORE\n"
+              "                      URI or a PEM file" },
+    [CERT] = { "cert", "FILE", false,
+               "its certificate (PEM or DER); cms and cades need it" },
+    [CHAIN] = { "chain", "FILE", false,
+                "further certificates to put inside (PEM)" },
+    [DIGEST] = { "digest", "NAME", false, "sha256 (default), sha384, ..." },
+    [PSS] = { "pss", NULL, false, "RSA-PSS, salt as long as the digest" },
+    [FORMAT] = { "format", "FORMAT", true, "raw, cms or cades" },
+    [IN] = { "in", "FILE", true, "the document; - is standard input" },
+    [OUT] = { "out", "FILE", true, "the signature; - is standard output" },
+};
+
+static const struct cli_command command = {
+    .name = "sign",
+    .usage = "sign --key URI [--cert FILE] [--chain FILE]\n"
+             "           [--digest NAME] [--pss] --format raw|cms|cades\n"
+             "           --in FILE --out FILE",
+    .about = "Sign a document with a private key.",
+    .options = options,
+    .n_options = sizeof(options) / sizeof(options[0]),
+};
+
+enum format { RAW, CMS, CADES };
+
+/* Owns all but the options. */
+struct job {
+    const char *const *option;
+    enum format format;
+    struct signer signer;
+    EVP_MD *md; /* the same as signer.md, which is const */
+    struct input in;
+    struct output out;
+    BIO *result;
+};
+
+static int parse_format(const char *name, enum format *format)
+{
+    static const char *const names[] = { "raw", "cms", "cades" };
+    size_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *format = (enum format)i;
+            return CLI_OK;
+        }
+    }
+    return cli_usage("sign", "--format is raw, cms or cades, not %s", name);
+}
+
+static int check_options(struct job *job)
+{
+    static const int files[] = { KEY, CERT, CHAIN, IN };
+    const char *const *o = job->option;
+    int status = parse_format(o[FORMAT], &job->format);
+    size_t i;
+
+    if (status != CLI_OK)
+        return status;
+    if (job->format != RAW && o[CERT] == NULL)
+        return cli_usage("sign", "--format %s needs --cert", o[FORMAT]);
+    if (job->format == RAW && o[CHAIN] != NULL)
+        return cli_usage("sign", "--chain is for cms and cades");
+    for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        if (same_file(o[OUT], o[files[i]]))
+            return cli_usage("sign", "--out would overwrite --%s",
+                             options[files[i]].name);
+    }
+    return CLI_OK;
+}
+
+/* The first certificate of --cert is the signer's; the rest is chain. */
+static int load_certs(struct job *job)
+{
+    const char *const *o = job->option;
+    struct signer *s = &job->signer;
+
+    if (o[CERT] == NULL)
+        return CLI_OK;
+    s->chain = sk_X509_new_null();
+    if (s->chain == NULL)
+        return cli_fail("certificates");
+    if (!certs_load(o[CERT], s->chain))
+        return cli_fail("certificate %s", o[CERT]);
+    /* Into the same list, for which a chain with the signer's is no more. */
+    if (o[CHAIN] != NULL && !certs_load(o[CHAIN], s->chain))
+        return cli_fail("chain %s", o[CHAIN]);
+    s->cert = sk_X509_shift(s->chain);
+    return CLI_OK;
+}
+
+static int load_key(struct job *job)
+{
+    const char *const *o = job->option;
+    struct signer *s = &job->signer;
+
+    if (!provider_load(NULL))
+        return cli_fail("provider");
+    s->key = signer_load_key(o[KEY], pin_prompt(o[IN]));
+    if (s->key == NULL)
+        return cli_fail("key %s", o[KEY]);
+    /* What the search for a decoder left is no error. */
+    ERR_clear_error();
+    if (s->cert != NULL && !X509_check_private_key(s->cert, s->key))
+        return cli_fail("certificate %s is not of this key", o[CERT]);
+    return CLI_OK;
+}
+
+/* What key, digest and padding have to do with each other. */
+static int choose_algorithm(struct job *job)
+{
+    const char *name = job->option[DIGEST];
+    struct signer *s = &job->signer;
+    bool own_hash = signer_hashes_itself(s->key);
+
+    /* A key of the type RSA-PSS signs in no other way. */
+    s->pss = job->option[PSS] != NULL || EVP_PKEY_is_a(s->key, "RSA-PSS");
+    if (s->pss && !EVP_PKEY_is_a(s->key, "RSA") &&
+        !EVP_PKEY_is_a(s->key, "RSA-PSS"))
+        return cli_usage("sign", "--pss is for RSA keys, this is %s",
+                         EVP_PKEY_get0_type_name(s->key));
+    if (name != NULL && own_hash && job->format == RAW)
+        return cli_usage("sign", "--digest is not for raw %s signatures",
+                         EVP_PKEY_get0_type_name(s->key));
+    /* RFC 8419, 3.1: with signed attributes Ed25519 goes with SHA-512. */
+    if (name == NULL)
+        name = own_hash ? "sha512" : "sha256";
+    s->md = job->md = EVP_MD_fetch(NULL, name, NULL);
+    if (s->md == NULL)
+        return cli_fail("digest %s", name);
+    if (job->format == CADES && EVP_MD_get_size(s->md) < 32)
+        return cli_usage("sign", "cades needs sha256 or longer, not %s", name);
+    return CLI_OK;
+}
+
+static int make_signature(struct job *job)
+{
+    const char *const *o = job->option;
+    const struct signer *s = &job->signer;
+    BIO *in = job->in.bio;
+    int ok;
+
+    job->result = BIO_new(BIO_s_mem());
+    if (job->result == NULL)
+        return cli_fail("memory");
+    ok = job->format == RAW
+             ? signer_raw(s, in, job->result)
+             : signer_cms(s, job->format == CADES, in, job->result);
+    if (!ok && job->format == CMS && signer_hashes_itself(s->key))
+        return cli_fail("cannot sign %s as cms with an %s key, which takes "
+                        "OpenSSL 3.5 or later",
+                        input_name(o[IN]), EVP_PKEY_get0_type_name(s->key));
+    if (!ok)
+        return cli_fail("cannot sign %s", input_name(o[IN]));
+    if (!output_commit(&job->out, job->result))
+        return cli_fail("cannot write %s", output_name(o[OUT]));
+    return CLI_OK;
+}
+
+static int open_files(struct job *job)
+{
+    if (!input_open(&job->in, job->option[IN]))
+        return cli_fail("cannot read %s", input_name(job->option[IN]));
+    if (!output_open(&job->out, job->option[OUT]))
+        return cli_fail("cannot write %s", output_name(job->option[OUT]));
+    return CLI_OK;
+}
+
+int cmd_sign(int argc, char **argv)
+{
+    static int (*const steps[])(struct job *) = {
+        check_options, load_certs,       open_files,
+        load_key,      choose_algorithm, make_signature,
+    };
+    struct job job = { .out = { .fd = -1 } };
+    struct cli_values values;
+    int status;
+    size_t i;
+
+    if (!cli_parse(&command, argc, argv, &values, &status))
+        return status;
+    job.option = values.option;
+    for (i = 0; i < sizeof(steps) / sizeof(steps[0]) && status == CLI_OK; i++)
+        status = steps[i](&job);
+    output_discard(&job.out);
+    input_close(&job.in);
+    BIO_free(job.result);
+    EVP_PKEY_free(job.signer.key);
+    EVP_MD_free(job.md);
+    X509_free(job.signer.cert);
+    sk_X509_pop_free(job.signer.chain, X509_free);
+    provider_unload();
+    return status;
+}

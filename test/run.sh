@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs what the tests need, builds, and runs them all:
+#
+#   1. everything, as built for use
+#   2. the C tests with AddressSanitizer and UndefinedBehaviorSanitizer
+#   3. the C tests under valgrind
+#   4. the tests of threads with ThreadSanitizer
+#
+# Ends with the line "N passed, N failed".  --quick: only the first.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+quick=no
+[ "${1:-}" = --quick ] && quick=yes
+
+./test/install.sh
+
+logs=()
+status=0
+
+setup() { # build directory, options
+    local dir=$1
+    shift
+    if [ ! -f "$dir/build.ninja" ]; then
+        rm -rf "$dir"
+        meson setup "$dir" "$@" > /dev/null
+    fi
+    meson compile -C "$dir" > "$dir/compile.log" 2>&1 || {
+        cat "$dir/compile.log"
+        echo '0 passed, 1 failed'
+        exit 1
+    }
+}
+
+run() { # title, build directory, log base, options
+    local title=$1 dir=$2 base=$3
+    shift 3
+    echo "== $title"
+    meson test -C "$dir" --no-rebuild --print-errorlogs --logbase "$base" "$@" || status=1
+    logs+=("$dir/meson-logs/$base.json")
+}
+
+setup build -Dwerror=true
+run 'all tests' build testlog
+
+if [ $quick = no ]; then
+    setup build/asan -Db_sanitize=address,undefined -Db_lundef=false
+    ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:handle_abort=1 \
+    UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+        run 'C tests, AddressSanitizer and UBSan' build/asan asan --suite unit -t 3
+
+    run 'C tests, valgrind' build valgrind --suite unit --no-suite no-valgrind -t 10 \
+        --wrapper 'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --keep-debuginfo=yes --trace-children=no'
+
+    setup build/tsan -Db_sanitize=thread -Db_lundef=false
+    TSAN_OPTIONS=halt_on_error=0:exitcode=66 \
+        run 'tests of threads, ThreadSanitizer' build/tsan tsan --suite threads -t 3
+fi
+
+./test/count.py "${logs[@]}" || status=1
+exit $status
