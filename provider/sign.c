@@ -221,9 +221,9 @@ CK_RV prov_sign(struct prov_key *key, const struct sig_params *params,
 {
     const struct sig_alg *alg = find_sig_alg(key, params->pad);
     /* The empty message may come as NULL, which tokens refuse. */
-    struct sig_input in = {
-        .data = data != NULL ? data : (const unsigned char *)"", .len = len
-    };
+    struct sig_input in = { .data =
+                                data != NULL ? data : (const unsigned char *)"",
+                            .len = len };
     CK_RV rv = CKR_OK;
 
     if (alg == NULL)
