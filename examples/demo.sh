@@ -69,7 +69,7 @@ install_missing() {
 
 build() {
     # A build directory that is there, with whatever options, will do.
-    [ -f build/build.ninja ] || run_quietly 'meson setup build -Dtests=false'
+    [ -f build/build.ninja ] || run_quietly 'meson setup build -Dtests=disabled'
     run_quietly 'meson compile -C build'
 }
 

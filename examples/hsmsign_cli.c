@@ -76,7 +76,8 @@ void cli_clean(char *text)
 }
 
 /* The reason comes after the text, with a colon where there is one. */
-static void say(const char *tail, const char *format, va_list args)
+static void __attribute__((format(printf, 2, 0)))
+say(const char *tail, const char *format, va_list args)
 {
     char line[LINE_MAX_BYTES];
 

@@ -15,6 +15,7 @@ struct doctor {
     char *file; /* the configuration's */
     CONF *conf; /* what it says; empty if it cannot be read */
     EVP_PKEY *key;
+    bool has_public;        /* the key knows its public half */
     STACK_OF(X509) * certs; /* the first is the key's; NULL when not loaded */
     bool failed;            /* an error was printed */
 };

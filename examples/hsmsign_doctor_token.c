@@ -5,6 +5,7 @@
  * The module is closed again before the provider's own turn comes.
  */
 #include <string.h>
+#include <openssl/err.h>
 #include <openssl/params.h>
 #include "hsmsign_doctor.h"
 #include "pkcs11/calls.h"
@@ -33,16 +34,19 @@ static int get_params(const OSSL_CORE_HANDLE *handle, OSSL_PARAM params[])
 {
     const struct section *section = (const struct section *)handle;
 
+    ERR_set_mark();
     for (OSSL_PARAM *p = params; p->key != NULL; p++) {
         const char *value = NULL;
 
         if (strcmp(p->key, "provider-name") == 0)
             value = section->provider;
-        else if (section->name != NULL) /* absent: an error for NCONF only */
+        else if (section->name != NULL)
             value = NCONF_get_string(section->conf, section->name, p->key);
         if (value != NULL && !OSSL_PARAM_set_utf8_ptr(p, value))
-            return 0;
+            break;
     }
+    /* That an option is absent is an error for NCONF only. */
+    ERR_pop_to_mark();
     return 1;
 }
 

@@ -211,8 +211,7 @@ static const struct p11_rv_info rows[] = {
     ROW(CKR_USER_ALREADY_LOGGED_IN, FATAL, "the user is already logged in",
         "nothing is to be done: a login holds for the whole process"),
     ROW(CKR_USER_NOT_LOGGED_IN, LOGIN, "nobody is logged in to the token",
-        "give the PIN by " PIN_OPTIONS ", and check that "
-        "pkcs11-module-login-behavior is not never"),
+        "give the PIN by " PIN_OPTIONS),
     ROW(CKR_USER_PIN_NOT_INITIALIZED, FATAL, "the token has no user PIN yet",
         "set one with the token's own tool (SoftHSM: softhsm2-util "
         "--init-token)"),

@@ -22,9 +22,10 @@ status=0
 setup() { # build directory, options
     local dir=$1
     shift
-    if [ ! -f "$dir/build.ninja" ]; then
-        rm -rf "$dir"
-        meson setup "$dir" "$@" > /dev/null
+    if [ -f "$dir/build.ninja" ]; then
+        meson configure "$dir" -Dtests=enabled "$@"
+    else
+        meson setup "$dir" -Dtests=enabled "$@" > /dev/null
     fi
     meson compile -C "$dir" > "$dir/compile.log" 2>&1 || {
         cat "$dir/compile.log"
