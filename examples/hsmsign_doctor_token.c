@@ -73,7 +73,7 @@ bool doctor_check_options(struct doctor *d)
     }
     if (prov_config_check_file(d->file, section.provider, &err) != CKR_OK) {
         doctor_report(d, DOCTOR_ERROR, "", "options: %s", err.text);
-        return true;
+        return false;
     }
     if (!load_config(d->conf, &config)) {
         doctor_report(d, DOCTOR_ERROR, "free memory", "options");
@@ -84,7 +84,7 @@ bool doctor_check_options(struct doctor *d)
     else
         doctor_report(d, DOCTOR_OK, "", "options: all names and values known");
     prov_config_free(&config);
-    return true;
+    return !d->failed;
 }
 
 static void report_module(struct doctor *d, const struct p11_module *module)

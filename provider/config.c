@@ -53,12 +53,14 @@ static CK_RV set_number(struct prov_config *config, const struct option *option,
                         const char *value, struct p11_error *err)
 {
     unsigned long *field = (unsigned long *)((char *)config + option->offset);
+    unsigned long number;
     char *end;
 
     errno = 0;
-    *field = strtoul(value, &end, 10);
+    number = strtoul(value, &end, 10);
     if (*value < '0' || *value > '9' || *end != '\0' || errno != 0)
         return bad_value(option, value, err);
+    *field = number;
     return CKR_OK;
 }
 
@@ -66,11 +68,9 @@ static CK_RV set_sessions(struct prov_config *config,
                           const struct option *option, const char *value,
                           struct p11_error *err)
 {
-    CK_RV rv = set_number(config, option, value, err);
-
-    if (rv == CKR_OK && config->max_sessions == 0)
+    if (strspn(value, "0") == strlen(value))
         return bad_value(option, value, err);
-    return rv;
+    return set_number(config, option, value, err);
 }
 
 /* pkcs11-provider takes these words, in any case. */
