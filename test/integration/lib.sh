@@ -16,7 +16,6 @@ export LC_ALL=C
 : "${HSMSIGN_PROVIDER:?}" "${HSMSIGN:?}" "${HSMSIGN_SHIM:?}"
 : "${HSMSIGN_TOKEN:?}" "${HSMSIGN_SOURCE:?}" "${SOFTHSM2_MODULE:?}"
 unset HSM_MODULE HSM_PIN HSM_PIN_FILE HSMSIGN_LOG OPENSSL_MODULES
-export SOFTHSM2_CONF=$HSMSIGN_TOKEN/softhsm2.conf
 
 test_count=0
 test_failures=0
@@ -40,15 +39,6 @@ clean_up() {
     [ -z "$server" ] || kill "$server" 2> /dev/null
     rm -rf "$WORK"
 }
-
-need openssl timeout
-[ -f "$HSMSIGN_TOKEN/made" ] || bail "$HSMSIGN_TOKEN is not complete"
-WORK=$(mktemp -d) || bail 'no temporary directory'
-trap clean_up EXIT
-cd "$WORK" || exit 1
-: > stdout
-: > stderr
-conf=$WORK/openssl.cnf
 
 # report STATUS SENTENCE: one result; if it is bad, with what was printed
 report() {
@@ -136,9 +126,12 @@ percent_encode() {
     done
 }
 
-# copy_token DIR: tokens that may be changed; SoftHSM uses these from now on
+# copy_token DIR: the tokens as they were made; SoftHSM uses these from now on.
+# Each test has its own: SoftHSM writes to a token at every login, and another
+# process that starts just then does not see that token.
 copy_token() {
-    mkdir "$1" && cp -R "$HSMSIGN_TOKEN/tokens" "$1/tokens" || bail 'no copy'
+    mkdir "$1" || bail "cannot make $1"
+    cp -R "$HSMSIGN_TOKEN/tokens" "$1/tokens" || bail "cannot copy the token"
     printf '%s\n' "directories.tokendir = $WORK/$1/tokens" \
         'objectstore.backend = file' 'log.level = ERROR' > "$1/softhsm2.conf"
     export SOFTHSM2_CONF=$WORK/$1/softhsm2.conf
@@ -165,7 +158,7 @@ serve() {
 
 stop_server() {
     kill "$server" 2> /dev/null
-    wait "$server"
+    wait "$server" 2> /dev/null
     server=
     cat server.err >&2
 }
@@ -175,3 +168,13 @@ handshake() {
     plain s_client -connect "127.0.0.1:$port" -CAfile "$HSMSIGN_TOKEN/ca.pem" \
         -verify_return_error "$@" < /dev/null
 }
+
+need openssl timeout
+[ -f "$HSMSIGN_TOKEN/made" ] || bail "$HSMSIGN_TOKEN is not complete"
+WORK=$(mktemp -d) || bail 'no temporary directory'
+trap clean_up EXIT
+cd "$WORK" || exit 1
+: > stdout
+: > stderr
+conf=$WORK/openssl.cnf
+copy_token token

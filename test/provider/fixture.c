@@ -330,6 +330,27 @@ void fixture_write(char path[256], const char *name, const char *text)
     assert_int_equal(fclose(file), 0);
 }
 
+void fixture_copy_token(void)
+{
+    char from[4096], conf[256], text[400];
+    pid_t pid = 0;
+
+    (void)fixture_directory();
+    fixture_path(from, sizeof(from), "tokens", "");
+    pid = fork();
+    if (pid == 0) {
+        execlp("cp", "cp", "-R", from, fixture_directory(), (char *)NULL);
+        _exit(127);
+    }
+    assert_int_equal(fixture_wait(pid), 0);
+    (void)snprintf(text, sizeof(text),
+                   "directories.tokendir = %s/tokens\n"
+                   "objectstore.backend = file\nlog.level = ERROR\n",
+                   fixture_directory());
+    fixture_write(conf, "softhsm2.conf", text);
+    assert_int_equal(setenv("SOFTHSM2_CONF", conf, 1), 0);
+}
+
 int fixture_wait(pid_t pid)
 {
     static const struct timespec pause = { 0, 20000000 };

@@ -7,6 +7,10 @@
  * Functions that assert are for the thread that runs the test, in the process
  * that runs it: cmocka knows no other.  Those that return bool assert nothing.
  *
+ * libcrypto 3.0 numbers the libraries of its error queue in a byte, and takes
+ * four numbers for each context here: after 30 contexts in one process the
+ * names of libraries are wrong.
+ *
  * From the environment: HSMSIGN_PROVIDER, HSMSIGN_TOKEN (what make_token.sh
  * made), SOFTHSM2_MODULE, SOFTHSM2_CONF; HSMSIGN_FAKE where it is used.  All
  * must be there: without them the tests fail.
@@ -100,6 +104,9 @@ void fixture_assert_no_error(void);
 const char *fixture_directory(void);
 /* Write text to a new file of that name in it, mode 0600; fills path. */
 void fixture_write(char path[256], const char *name, const char *text);
+
+/* A copy of the tokens, for a test that changes them (a refused PIN does). */
+void fixture_copy_token(void);
 
 /* Wait for a child: its exit status, 256 + signal, or -1 after a minute. */
 int fixture_wait(pid_t pid);
