@@ -117,20 +117,35 @@ static CK_RV merge_slot(struct p11_module *module, CK_SLOT_ID id,
     return rv;
 }
 
-static CK_RV look(struct p11_module *module, struct p11_error *err)
+/* A slot that is empty or not ours to use is no fault of the token's. */
+static bool is_no_token(CK_RV rv)
+{
+    return rv == CKR_TOKEN_NOT_PRESENT || rv == CKR_TOKEN_NOT_RECOGNIZED ||
+           rv == CKR_SLOT_ID_INVALID;
+}
+
+/*
+ * *fault receives what C_GetTokenInfo answered for a token that could not be
+ * looked at: the reason, if none of the others is the one.
+ */
+static CK_RV look(struct p11_module *module, CK_RV *fault,
+                  struct p11_error *err)
 {
     CK_SLOT_ID *ids;
     CK_ULONG count = 0;
     CK_RV rv = list_slots(module->fl, &ids, &count);
 
+    *fault = CKR_OK;
     if (rv != CKR_OK)
         p11_error_call(err, rv, "C_GetSlotList", module->path);
     for (CK_ULONG i = 0; rv == CKR_OK && i < count; i++) {
         CK_TOKEN_INFO token;
+        CK_RV answer = p11_C_GetTokenInfo(module->fl, ids[i], &token);
         bool usable =
-            p11_C_GetTokenInfo(module->fl, ids[i], &token) == CKR_OK &&
-            (token.flags & CKF_TOKEN_INITIALIZED) != 0;
+            answer == CKR_OK && (token.flags & CKF_TOKEN_INITIALIZED) != 0;
 
+        if (answer != CKR_OK && !is_no_token(answer))
+            *fault = answer;
         rv = merge_slot(module, ids[i], usable ? &token : NULL);
         if (rv != CKR_OK)
             p11_error_set(err, rv, "no memory for a token");
@@ -197,7 +212,7 @@ CK_RV p11_slot_find(struct p11_module *module, const struct p11_uri *uri,
 {
     char labels[256], asked[200];
     size_t matches = 0;
-    CK_RV rv = p11_module_ready(module, err);
+    CK_RV fault = CKR_OK, rv = p11_module_ready(module, err);
 
     if (rv != CKR_OK)
         return rv;
@@ -205,13 +220,15 @@ CK_RV p11_slot_find(struct p11_module *module, const struct p11_uri *uri,
     if (library_matches(module, uri))
         matches = match_slots(module, uri, slot, labels, sizeof(labels));
     if (matches == 0) {
-        rv = look(module, err);
+        rv = look(module, &fault, err);
         if (rv != CKR_OK)
             return rv;
         if (library_matches(module, uri))
             matches = match_slots(module, uri, slot, labels, sizeof(labels));
     }
     p11_uri_describe(uri, asked, sizeof(asked));
+    if (matches == 0 && fault != CKR_OK)
+        return p11_error_call(err, fault, "C_GetTokenInfo", asked);
     if (matches == 0)
         return p11_error_set(err, P11_NO_TOKEN,
                              "no token matches %s; %s has %s", asked,

@@ -30,6 +30,9 @@ static void take_upcall(struct prov_ctx *ctx, const OSSL_DISPATCH *in)
     case OSSL_FUNC_CORE_POP_ERROR_TO_MARK:
         ctx->pop_error_to_mark = OSSL_FUNC_core_pop_error_to_mark(in);
         break;
+    case OSSL_FUNC_CORE_CLEAR_LAST_ERROR_MARK:
+        ctx->clear_last_error_mark = OSSL_FUNC_core_clear_last_error_mark(in);
+        break;
     case OSSL_FUNC_PROVIDER_UP_REF:
         ctx->up_ref = OSSL_FUNC_provider_up_ref(in);
         break;
@@ -44,7 +47,8 @@ int prov_core_init(struct prov_ctx *ctx, const OSSL_DISPATCH *in)
         take_upcall(ctx, in);
     return ctx->get_params != NULL && ctx->new_error != NULL &&
            ctx->set_error_debug != NULL && ctx->vset_error != NULL &&
-           ctx->set_error_mark != NULL && ctx->pop_error_to_mark != NULL;
+           ctx->set_error_mark != NULL && ctx->pop_error_to_mark != NULL &&
+           ctx->clear_last_error_mark != NULL;
 }
 
 /*

@@ -33,6 +33,7 @@ struct prov_ctx {
     OSSL_FUNC_core_vset_error_fn *vset_error;
     OSSL_FUNC_core_set_error_mark_fn *set_error_mark;
     OSSL_FUNC_core_pop_error_to_mark_fn *pop_error_to_mark;
+    OSSL_FUNC_core_clear_last_error_mark_fn *clear_last_error_mark;
     OSSL_FUNC_provider_up_ref_fn *up_ref; /* may be NULL */
 
     OSSL_LIB_CTX *libctx; /* a child of the caller's */

@@ -47,6 +47,13 @@ static int pem_selected(void *provctx, int selection)
     return 1;
 }
 
+/*
+ * Where der_decode() leaves its reason if a pem_decode() of this thread waits
+ * for it: between the two stand libcrypto's store and decoders, which forget
+ * what is raised below them.
+ */
+static _Thread_local struct p11_error *pem_error;
+
 static int hand_over_der(unsigned char *der, size_t len, OSSL_CALLBACK *cb,
                          void *arg)
 {
@@ -60,6 +67,24 @@ static int hand_over_der(unsigned char *der, size_t len, OSSL_CALLBACK *cb,
     };
 
     return cb(params, arg);
+}
+
+static int decode_wrapped(struct prov_ctx *ctx, unsigned char *der, size_t len,
+                          OSSL_CALLBACK *cb, void *arg)
+{
+    struct p11_error err = { .rv = CKR_OK };
+    int ok;
+
+    ctx->set_error_mark(ctx->handle);
+    pem_error = &err;
+    ok = hand_over_der(der, len, cb, arg);
+    pem_error = NULL;
+    if (err.rv == CKR_OK) {
+        ctx->clear_last_error_mark(ctx->handle);
+        return ok;
+    }
+    ctx->pop_error_to_mark(ctx->handle);
+    return prov_raise(ctx, &err);
 }
 
 /* Another label, or no PEM at all, is for other decoders: not an error. */
@@ -83,7 +108,7 @@ static int pem_decode(void *vctx, OSSL_CORE_BIO *in, int selection,
     found = PEM_read_bio(bio, &name, &header, &der, &len);
     ctx->pop_error_to_mark(ctx->handle);
     if (found && strcmp(name, PEM_LABEL) == 0)
-        ok = hand_over_der(der, (size_t)len, cb, arg);
+        ok = decode_wrapped(ctx, der, (size_t)len, cb, arg);
     OPENSSL_free(name);
     OPENSSL_free(header);
     OPENSSL_free(der);
@@ -156,21 +181,25 @@ static int der_decode(void *vctx, OSSL_CORE_BIO *in, int selection,
     struct prov_key *key;
     char *text = read_uri(ctx, in);
     CK_RV rv;
-    int ok = 0;
+    int ok;
 
     (void)selection;
     if (text == NULL)
         return 1; /* for other decoders */
     rv = p11_uri_parse(text, &uri, &err);
     OPENSSL_clear_free(text, strlen(text));
-    if (rv != CKR_OK)
-        return prov_raise(ctx, &err);
-    if (prov_key_load(ctx, uri, pw_cb, pw_arg, &key)) {
+    if (rv == CKR_OK)
+        rv = prov_key_load(ctx, uri, pw_cb, pw_arg, &key, &err);
+    p11_uri_free(uri);
+    if (rv == CKR_OK) {
         ok = prov_key_hand_over(key, cb, arg);
         prov_key_free(key);
+        return ok;
     }
-    p11_uri_free(uri);
-    return ok;
+    if (pem_error == NULL)
+        return prov_raise(ctx, &err);
+    *pem_error = err;
+    return 0;
 }
 
 #define FN(id, function)                                                       \

@@ -85,12 +85,12 @@ CK_RV prov_public_find(struct prov_key *key, struct p11_error *err);
 
 /*
  * Load the private key that uri names: *key is to be freed.  Asks for a PIN
- * with pw_cb (may be NULL) if nothing else gives it.  Returns 1, or 0 with an
- * error raised.  Blocks.
+ * with pw_cb (may be NULL) if nothing else gives it.  Returns CKR_OK, or why
+ * not with err filled; raises nothing.  Blocks.
  */
-int prov_key_load(struct prov_ctx *ctx, const struct p11_uri *uri,
-                  OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg,
-                  struct prov_key **key);
+CK_RV prov_key_load(struct prov_ctx *ctx, const struct p11_uri *uri,
+                    OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg,
+                    struct prov_key **key, struct p11_error *err);
 
 /*
  * Give libcrypto a reference of its own to key, through cb, as an object

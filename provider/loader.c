@@ -80,9 +80,9 @@ static CK_RV load(struct prov_ctx *ctx, const struct p11_uri *uri,
     return rv;
 }
 
-int prov_key_load(struct prov_ctx *ctx, const struct p11_uri *uri,
-                  OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg,
-                  struct prov_key **key)
+CK_RV prov_key_load(struct prov_ctx *ctx, const struct p11_uri *uri,
+                    OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg,
+                    struct prov_key **key, struct p11_error *err)
 {
     struct prompt prompt = { pw_cb, pw_arg };
     struct p11_pin_request request = {
@@ -91,21 +91,20 @@ int prov_key_load(struct prov_ctx *ctx, const struct p11_uri *uri,
         .prompt = pw_cb != NULL ? ask_for_pin : NULL,
         .prompt_arg = &prompt,
     };
-    struct p11_error err;
-    CK_RV rv = CKR_HOST_MEMORY;
+    CK_RV rv;
 
     *key = prov_key_new(ctx, NULL);
     if (*key == NULL)
-        return prov_raise_rv(ctx, rv, "no memory for a key");
+        return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a key");
     /* Tokens that use libcrypto leave their errors in our caller's queue. */
     ctx->set_error_mark(ctx->handle);
-    rv = load(ctx, uri, &request, *key, &err);
+    rv = load(ctx, uri, &request, *key, err);
     ctx->pop_error_to_mark(ctx->handle);
-    if (rv == CKR_OK)
-        return 1;
-    prov_key_free(*key);
-    *key = NULL;
-    return prov_raise(ctx, &err);
+    if (rv != CKR_OK) {
+        prov_key_free(*key);
+        *key = NULL;
+    }
+    return rv;
 }
 
 int prov_key_hand_over(struct prov_key *key, OSSL_CALLBACK *cb, void *arg)

@@ -84,8 +84,9 @@ static int store_load(void *vctx, OSSL_CALLBACK *object_cb, void *object_arg,
         return prov_raise_rv(ctx->prov, P11_UNSUPPORTED,
                              "only private keys are loaded from a token; give "
                              "certificates and public keys as files");
-    if (!prov_key_load(ctx->prov, ctx->uri, pw_cb, pw_arg, &key))
-        return 0;
+    if (prov_key_load(ctx->prov, ctx->uri, pw_cb, pw_arg, &key, &ctx->err) !=
+        CKR_OK)
+        return prov_raise(ctx->prov, &ctx->err);
     ok = prov_key_hand_over(key, object_cb, object_arg);
     prov_key_free(key);
     return ok;

@@ -103,9 +103,10 @@ make_conf() {
     } > "$1"
 }
 
-# openssl with the configuration $conf; nothing of it takes half a minute
+# openssl with the configuration $conf.  Nothing of it takes half a minute, and
+# without a terminal it asks nobody for a PIN: it reads standard input.
 ours() {
-    OPENSSL_CONF=$conf timeout 30 openssl "$@"
+    OPENSSL_CONF=$conf timeout 30 setsid -w openssl "$@"
 }
 
 plain() {
@@ -143,7 +144,7 @@ serve() {
 
     port=
     : > server.out
-    OPENSSL_CONF=$conf openssl s_server -www -accept 127.0.0.1:0 "$@" \
+    OPENSSL_CONF=$conf setsid openssl s_server -www -accept 127.0.0.1:0 "$@" \
         > server.out 2> server.err < /dev/null &
     server=$!
     for ((i = 0; i < 200; i++)); do
@@ -169,7 +170,7 @@ handshake() {
         -verify_return_error "$@" < /dev/null
 }
 
-need openssl timeout
+need openssl setsid timeout
 [ -f "$HSMSIGN_TOKEN/made" ] || bail "$HSMSIGN_TOKEN is not complete"
 WORK=$(mktemp -d) || bail 'no temporary directory'
 trap clean_up EXIT

@@ -29,6 +29,13 @@ WORK=$(mktemp -d) || exit 1
 trap 'rm -rf "$WORK"' EXIT
 KEYS=${HSMSIGN_TEST_KEYS:+$(realpath "$HSMSIGN_TEST_KEYS")}
 cd "$WORK" || exit 1
+# SoftHSM rewrites a token's file at each login: tests that run at the same
+# time need tokens of their own.
+if [ -n "$KEYS" ] && [ -n "${HSMSIGN_TOKEN:-}" ]; then
+    cp -R "$HSMSIGN_TOKEN/tokens" tokens || exit 1
+    echo "directories.tokendir = $WORK/tokens" > softhsm2.conf
+    export SOFTHSM2_CONF=$WORK/softhsm2.conf
+fi
 
 count=0
 failed=0
