@@ -8,9 +8,15 @@
 #define ATTR_GROWTH 8
 
 /*
- * Lay out the buffers, one byte larger than asked for: a length that is still
- * exactly the buffer's after the call was then not written by the token.
+ * One byte larger than asked for, so that a length that is still exactly the
+ * buffer's after a failed call was not written by the token; and a multiple
+ * of what must be aligned (PKCS #11 v2.40, 3.4: CK_ATTRIBUTE).
  */
+static CK_ULONG buffer_size(const struct p11_attr_spec *spec, CK_ULONG growth)
+{
+    return (spec->size * growth / sizeof(CK_ULONG) + 1) * sizeof(CK_ULONG);
+}
+
 static bool attrs_layout(struct p11_attrs *attrs,
                          const struct p11_attr_spec *specs, size_t n,
                          CK_ULONG growth)
@@ -21,7 +27,7 @@ static bool attrs_layout(struct p11_attrs *attrs,
     if (n == 0 || n > P11_ATTRS_MAX)
         return false;
     for (size_t i = 0; i < n; i++)
-        total += specs[i].size * growth + 1;
+        total += buffer_size(&specs[i], growth);
     free(attrs->block);
     attrs->count = 0;
     attrs->block = calloc(1, total);
@@ -33,7 +39,7 @@ static bool attrs_layout(struct p11_attrs *attrs,
 
         attr->type = specs[i].type;
         attr->pValue = next;
-        attr->ulValueLen = specs[i].size * growth + 1;
+        attr->ulValueLen = buffer_size(&specs[i], growth);
         next += attr->ulValueLen;
     }
     attrs->count = n;
@@ -43,31 +49,35 @@ static bool attrs_layout(struct p11_attrs *attrs,
 /* Attributes that cannot be had leave the others intact (v2.40, 5.7). */
 static bool is_partial(CK_RV rv)
 {
-    return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_SENSITIVE;
+    return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_SENSITIVE ||
+           rv == CKR_BUFFER_TOO_SMALL;
 }
 
 /*
  * Some tokens stop at the first attribute that they do not know and leave
  * the rest untouched: ask for those one by one.
  */
-static void attrs_settle(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
-                         CK_OBJECT_HANDLE object, struct p11_attrs *attrs,
-                         const struct p11_attr_spec *specs, CK_ULONG growth,
-                         bool partial)
+static CK_RV attrs_settle(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
+                          CK_OBJECT_HANDLE object, struct p11_attrs *attrs,
+                          const struct p11_attr_spec *specs, CK_ULONG growth,
+                          bool partial)
 {
     for (size_t i = 0; i < attrs->count; i++) {
         CK_ATTRIBUTE *attr = &attrs->attr[i];
-        CK_ULONG size = specs[i].size * growth + 1;
+        CK_ULONG size = buffer_size(&specs[i], growth);
+        CK_RV rv = CKR_OK;
 
-        if (partial && attr->ulValueLen == size &&
-            p11_C_GetAttributeValue(fl, session, object, attr, 1) != CKR_OK)
-            attr->ulValueLen = CK_UNAVAILABLE_INFORMATION;
+        if (partial && attr->ulValueLen == size)
+            rv = p11_C_GetAttributeValue(fl, session, object, attr, 1);
+        if (rv != CKR_OK && !is_partial(rv))
+            return rv;
         /* A length beyond the buffer is "unavailable", or a lie. */
-        if (attr->ulValueLen >= size) {
+        if (rv != CKR_OK || attr->ulValueLen > size) {
             attr->pValue = NULL;
             attr->ulValueLen = 0;
         }
     }
+    return CKR_OK;
 }
 
 CK_RV p11_attrs_read(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
@@ -86,12 +96,12 @@ CK_RV p11_attrs_read(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
                                      (CK_ULONG)n);
     }
     /* Still too small: absent, since nothing we can use is that large. */
-    if (rv != CKR_OK && rv != CKR_BUFFER_TOO_SMALL && !is_partial(rv)) {
+    if (rv == CKR_OK || is_partial(rv))
+        rv = attrs_settle(fl, session, object, attrs, specs, growth,
+                          rv != CKR_OK);
+    if (rv != CKR_OK)
         p11_attrs_clear(attrs);
-        return rv;
-    }
-    attrs_settle(fl, session, object, attrs, specs, growth, rv != CKR_OK);
-    return CKR_OK;
+    return rv;
 }
 
 void p11_attrs_clear(struct p11_attrs *attrs)

@@ -103,6 +103,15 @@ CK_RV p11_C_CloseSession(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session)
                      INVOKE(fl, C_CloseSession, (session)));
 }
 
+CK_RV p11_C_GetSessionInfo(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
+                           CK_SESSION_INFO *info)
+{
+    struct timespec begin = trace_begin();
+
+    return trace_end(&begin, "C_GetSessionInfo",
+                     INVOKE(fl, C_GetSessionInfo, (session, info)));
+}
+
 CK_RV p11_C_Login(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
                   CK_USER_TYPE user, const unsigned char *pin, size_t pin_len)
 {

@@ -28,6 +28,8 @@ CK_RV p11_C_GetTokenInfo(CK_FUNCTION_LIST *fl, CK_SLOT_ID slot,
 CK_RV p11_C_OpenSession(CK_FUNCTION_LIST *fl, CK_SLOT_ID slot,
                         CK_SESSION_HANDLE *session);
 CK_RV p11_C_CloseSession(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session);
+CK_RV p11_C_GetSessionInfo(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
+                           CK_SESSION_INFO *info);
 CK_RV p11_C_Login(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
                   CK_USER_TYPE user, const unsigned char *pin, size_t pin_len);
 CK_RV p11_C_FindObjectsInit(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,

@@ -51,6 +51,7 @@ static void forget_slot(struct p11_slot *slot, void *arg)
 {
     (void)arg;
     p11_slot_forget(slot);
+    pthread_mutex_unlock(&slot->lock);
 }
 
 static void before_fork(void)
@@ -72,6 +73,7 @@ static void after_fork_in_child(void)
 {
     p11_module_after_fork_in_child();
     p11_module_visit_slots(forget_slot, NULL);
+    p11_module_unlock_registry();
 }
 
 static void at_exit(void)

@@ -166,6 +166,77 @@ static void set_handle(struct p11_key *key, CK_OBJECT_HANDLE handle,
     pthread_mutex_unlock(&key->slot->lock);
 }
 
+/* How much to mend before the next try. */
+enum mend { MEND_NOTHING, MEND_SESSION, MEND_KEY };
+
+static enum mend what_to_mend(CK_RV rv)
+{
+    switch (p11_rv_info(rv)->class) {
+    case P11_CLASS_SESSION:
+    case P11_CLASS_DEVICE:
+        /*
+         * After these the token is the one of before.  After the others it
+         * may have started anew, and the handle be another key's.
+         */
+        return rv == CKR_OPERATION_ACTIVE || rv == CKR_FUNCTION_FAILED ||
+                       rv == CKR_OPERATION_NOT_INITIALIZED ||
+                       rv == CKR_DEVICE_MEMORY ||
+                       rv == CKR_TOKEN_RESOURCE_EXCEEDED
+                   ? MEND_SESSION
+                   : MEND_KEY;
+    case P11_CLASS_LOGIN:
+    case P11_CLASS_HANDLE:
+        return MEND_KEY;
+    default:
+        return MEND_NOTHING;
+    }
+}
+
+CK_RV p11_key_mend(struct p11_key *key, struct p11_session *session, CK_RV rv,
+                   unsigned long seen, struct p11_error *err)
+{
+    enum mend mend = what_to_mend(rv);
+    bool of_session = p11_rv_info(rv)->class == P11_CLASS_SESSION ||
+                      p11_rv_info(rv)->class == P11_CLASS_DEVICE;
+    CK_RV mended;
+
+    if (mend == MEND_NOTHING)
+        return rv;
+    p11_log(P11_LOG_INFO, "%s: %s; trying again", key->where,
+            p11_rv_info(rv)->name);
+    /* What killed a session of before may have been mended already. */
+    if (of_session && session->epoch < seen)
+        seen = session->epoch;
+    mended = p11_session_replace(key->slot, session, err);
+    if (mended == CKR_OK && mend == MEND_KEY)
+        mended = p11_slot_login_again(key->slot, session, seen, err);
+    session->epoch = p11_slot_epoch(key->slot);
+    return mended;
+}
+
+/* The key's handle and attributes, with an epoch for which they are good. */
+static CK_RV find_and_read(struct p11_key *key, struct p11_session *session,
+                           CK_OBJECT_HANDLE *handle, struct p11_attrs *attrs,
+                           unsigned long *epoch, struct p11_error *err)
+{
+    CK_RV rv = CKR_OK;
+
+    for (int tries = 0;; tries++) {
+        *epoch = p11_slot_epoch(key->slot);
+        rv = find_private(key, session, handle, err);
+        if (rv == CKR_OK)
+            rv = read_private(key, session, *handle, attrs, err);
+        if (rv == CKR_OK || tries == 2)
+            return rv;
+        /* Private objects are not there for who is not logged in. */
+        if (rv == P11_NO_KEY && p11_slot_forgot_us(key->slot, session))
+            rv = CKR_USER_NOT_LOGGED_IN;
+        rv = p11_key_mend(key, session, rv, *epoch, err);
+        if (rv != CKR_OK)
+            return rv;
+    }
+}
+
 static CK_RV load_with(struct p11_key *key, struct p11_session *session,
                        const struct p11_pin_request *request,
                        struct p11_error *err)
@@ -174,12 +245,11 @@ static CK_RV load_with(struct p11_key *key, struct p11_session *session,
     unsigned long epoch;
     CK_RV rv = p11_slot_login(key->slot, session, request, err);
 
-    if (rv != CKR_OK)
-        return rv;
-    epoch = p11_slot_epoch(key->slot);
-    rv = find_private(key, session, &handle, err);
+    if (p11_rv_info(rv)->class == P11_CLASS_SESSION &&
+        p11_session_replace(key->slot, session, NULL) == CKR_OK)
+        rv = p11_slot_login(key->slot, session, request, err);
     if (rv == CKR_OK)
-        rv = read_private(key, session, handle, &key->attrs, err);
+        rv = find_and_read(key, session, &handle, &key->attrs, &epoch, err);
     if (rv != CKR_OK)
         return rv;
     key->always_authenticate =
@@ -188,23 +258,14 @@ static CK_RV load_with(struct p11_key *key, struct p11_session *session,
     return CKR_OK;
 }
 
-CK_RV p11_key_load(struct p11_module *module, const struct p11_uri *uri,
-                   const struct p11_pin_request *request, struct p11_key **key,
-                   struct p11_error *err)
+static CK_RV load_from(struct p11_slot *slot, const struct p11_uri *uri,
+                       const struct p11_pin_request *request,
+                       struct p11_key **key, struct p11_error *err)
 {
     struct p11_session *session;
-    struct p11_slot *slot;
-    struct p11_key *k;
+    struct p11_key *k = key_new(slot, uri);
     CK_RV rv;
 
-    if (uri->has_type && uri->type != CKO_PRIVATE_KEY)
-        return p11_error_set(err, P11_UNSUPPORTED,
-                             "only private keys are loaded from a token; "
-                             "leave type= out or say type=private");
-    rv = p11_slot_find(module, uri, &slot, err);
-    if (rv != CKR_OK)
-        return rv;
-    k = key_new(slot, uri);
     if (k == NULL)
         return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a key");
     rv = p11_session_borrow(slot, &session, err);
@@ -220,6 +281,36 @@ CK_RV p11_key_load(struct p11_module *module, const struct p11_uri *uri,
     return CKR_OK;
 }
 
+/* The token may be in another slot now. */
+static bool is_gone(CK_RV rv)
+{
+    return rv == CKR_TOKEN_NOT_PRESENT || rv == CKR_SLOT_ID_INVALID ||
+           rv == CKR_DEVICE_REMOVED || rv == P11_NO_TOKEN;
+}
+
+CK_RV p11_key_load(struct p11_module *module, const struct p11_uri *uri,
+                   const struct p11_pin_request *request, struct p11_key **key,
+                   struct p11_error *err)
+{
+    struct p11_slot *slot;
+    CK_RV rv;
+
+    if (uri->has_type && uri->type != CKO_PRIVATE_KEY)
+        return p11_error_set(err, P11_UNSUPPORTED,
+                             "only private keys are loaded from a token; "
+                             "leave type= out or say type=private");
+    rv = p11_slot_find(module, uri, &slot, err);
+    if (rv != CKR_OK)
+        return rv;
+    rv = load_from(slot, uri, request, key, err);
+    if (!is_gone(rv))
+        return rv;
+    slot->present = false;
+    if (p11_slot_find(module, uri, &slot, NULL) != CKR_OK)
+        return rv;
+    return load_from(slot, uri, request, key, err);
+}
+
 /* Log in if needed, find the key, and see that it is still the same one. */
 static CK_RV find_again(struct p11_key *key, struct p11_session *session,
                         unsigned long seen, struct p11_error *err)
@@ -229,12 +320,10 @@ static CK_RV find_again(struct p11_key *key, struct p11_session *session,
     unsigned long epoch;
     CK_RV rv = p11_slot_login_again(key->slot, session, seen, err);
 
-    if (rv != CKR_OK)
-        return rv;
-    epoch = p11_slot_epoch(key->slot);
-    rv = find_private(key, session, &handle, err);
+    if (p11_rv_info(rv)->class == P11_CLASS_SESSION)
+        rv = p11_key_mend(key, session, rv, seen, err);
     if (rv == CKR_OK)
-        rv = read_private(key, session, handle, &attrs, err);
+        rv = find_and_read(key, session, &handle, &attrs, &epoch, err);
     for (size_t i = 0; rv == CKR_OK && i < COUNT(identity); i++) {
         if (!p11_attrs_same(&key->attrs, &attrs, identity[i]))
             rv = p11_error_set(err, P11_KEY_CHANGED,
@@ -282,9 +371,9 @@ static CK_RV sign_once(struct p11_key *key, struct p11_session *session,
     if (rv != CKR_OK)
         return p11_error_call(err, rv, "C_SignInit", key->where);
     if (key->always_authenticate) {
-        rv = p11_slot_login_context(key->slot, session);
+        rv = p11_slot_login_context(key->slot, session, key->where, err);
         if (rv != CKR_OK)
-            return p11_error_call(err, rv, "C_Login", key->where);
+            return rv;
     }
     rv = p11_C_Sign(fl, session->handle, op->in, op->len, op->sig, &sig_len);
     if (rv != CKR_OK)
@@ -295,48 +384,27 @@ static CK_RV sign_once(struct p11_key *key, struct p11_session *session,
     return CKR_OK;
 }
 
-/* How much to mend before the next try. */
-enum mend { MEND_NOTHING, MEND_SESSION, MEND_KEY };
-
-static enum mend what_to_mend(CK_RV rv)
-{
-    switch (p11_rv_info(rv)->class) {
-    case P11_CLASS_SESSION:
-    case P11_CLASS_DEVICE:
-        return MEND_SESSION;
-    case P11_CLASS_LOGIN:
-    case P11_CLASS_HANDLE:
-        return MEND_KEY;
-    default:
-        return MEND_NOTHING;
-    }
-}
-
 static CK_RV sign_with(struct p11_key *key, struct p11_session *session,
                        struct signing *op, struct p11_error *err)
 {
     CK_OBJECT_HANDLE handle;
     unsigned long epoch;
-    enum mend done = MEND_NOTHING, next;
-    CK_RV rv = CKR_OK;
+    CK_RV rv;
 
-    if (!p11_key_handle(key, &handle, &epoch))
-        rv = find_again(key, session, epoch, err);
-    while (rv == CKR_OK) {
-        p11_key_handle(key, &handle, &epoch);
-        rv = sign_once(key, session, handle, op, err);
-        next = what_to_mend(rv);
-        if (next == MEND_NOTHING || done == MEND_KEY)
-            break;
-        p11_log(P11_LOG_INFO, "%s; trying again", err->text);
-        if (done == MEND_SESSION)
-            next = MEND_KEY;
-        done = next;
-        rv = p11_session_replace(key->slot, session, err);
-        if (rv == CKR_OK && done == MEND_KEY)
+    for (int tries = 0;; tries++) {
+        rv = CKR_OK;
+        if (!p11_key_handle(key, &handle, &epoch)) {
             rv = find_again(key, session, epoch, err);
+            p11_key_handle(key, &handle, &epoch);
+        }
+        if (rv == CKR_OK)
+            rv = sign_once(key, session, handle, op, err);
+        if (rv == CKR_OK || tries == 2)
+            return rv;
+        rv = p11_key_mend(key, session, rv, epoch, err);
+        if (rv != CKR_OK)
+            return rv;
     }
-    return rv;
 }
 
 CK_RV p11_key_sign(struct p11_key *key, CK_MECHANISM *mechanism,

@@ -81,6 +81,14 @@ CK_RV p11_key_sign(struct p11_key *key, CK_MECHANISM *mechanism,
                    const unsigned char *in, size_t len, unsigned char *sig,
                    size_t *sig_len, struct p11_error *err);
 
+/*
+ * After a call for this key failed with rv: if a new session or login mends
+ * that, make it, and return CKR_OK: try again.  seen is the epoch in which
+ * the call was made.  Otherwise returns rv, or why it could not be mended.
+ */
+CK_RV p11_key_mend(struct p11_key *key, struct p11_session *session, CK_RV rv,
+                   unsigned long seen, struct p11_error *err);
+
 /* What ties a public object or certificate to a private key. */
 enum p11_public_by {
     P11_BY_ID,          /* the same CKA_ID: PKCS #11's own way */

@@ -24,22 +24,16 @@ enum p11_log_level {
  * Open the log as "stderr", "syslog" or "file:PATH", each optionally followed
  * by ",LEVEL" with LEVEL one of error, warning, info, debug (default:
  * warning); the last comma counts, so that a PATH with a comma needs a LEVEL.
- * "off" or "" closes it.  A file is appended to, one write per
- * line, created with mode 0600.  The first sink that was opened stays: a
- * second call with the same text is a no-op, with another text too (the
- * process has one log), except "off".
- *
- * Syslog gets datagrams at /dev/log, in the facility "user"; what it does not
- * take is lost, and that it is not there is no error.
+ * "off" or "" opens none.  A file is appended to, one write per line, created
+ * with mode 0600.  The process has one log: the first sink that was opened
+ * stays, and a later call changes nothing.  Syslog is syslog(3) in the
+ * facility "user", under the name that the application chose.
  *
  * Returns CKR_OK, or P11_CONFIG with err filled.  Blocks on the file system.
  */
 CK_RV p11_log_open(const char *spec, struct p11_error *err);
 
-/*
- * Close it again, for tests and for unload.  Other threads may be logging:
- * waits until they have written, but no longer than a second.
- */
+/* Close it again, when no other thread logs: for tests and for unload. */
 void p11_log_close(void);
 
 /* Whether a line of this level would be written; costs one atomic load. */
@@ -48,9 +42,8 @@ bool p11_log_enabled(enum p11_log_level level);
 /*
  * Write one line: time (UTC, milliseconds), process id, thread id, level,
  * message.  The arguments are not looked at when the level is off; "%m" works.
- * Keeps errno.  Control characters in the message become '?'; a line of more
- * than 1023 bytes is cut with "...".  Takes no lock, so that it is safe in a
- * fork's child; blocks for as long as one write(2) does.
+ * Keeps errno.  The message is on one line as p11_vformat makes it; the whole
+ * has at most 1023 bytes.  Blocks for as long as one write(2) does.
  */
 void p11_log(enum p11_log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

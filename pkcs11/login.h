@@ -37,9 +37,21 @@ CK_RV p11_slot_login_again(struct p11_slot *slot,
                            const struct p11_session *session,
                            unsigned long seen, struct p11_error *err);
 
-/* C_Login(CKU_CONTEXT_SPECIFIC), for CKA_ALWAYS_AUTHENTICATE; no state. */
+/*
+ * C_Login(CKU_CONTEXT_SPECIFIC), for CKA_ALWAYS_AUTHENTICATE, with the PIN
+ * that logged in.  Returns as p11_slot_login() does; a PIN that is refused
+ * here is not sent again either.
+ */
 CK_RV p11_slot_login_context(struct p11_slot *slot,
-                             const struct p11_session *session);
+                             const struct p11_session *session,
+                             const char *where, struct p11_error *err);
+
+/*
+ * Whether the token says that nobody is logged in, where it wants that: why
+ * an object may not be seen.  Costs C_GetSessionInfo.
+ */
+bool p11_slot_forgot_us(struct p11_slot *slot,
+                        const struct p11_session *session);
 
 unsigned long p11_slot_epoch(struct p11_slot *slot);
 

@@ -37,10 +37,14 @@ bool p11_module_exiting(void)
 void p11_module_lock_registry(void)
 {
     pthread_mutex_lock(&list_lock);
+    for (struct p11_module *m = modules; m != NULL; m = m->next)
+        pthread_mutex_lock(&m->lock);
 }
 
 void p11_module_unlock_registry(void)
 {
+    for (struct p11_module *m = modules; m != NULL; m = m->next)
+        pthread_mutex_unlock(&m->lock);
     pthread_mutex_unlock(&list_lock);
 }
 
@@ -49,25 +53,20 @@ void p11_module_visit_slots(void (*visit)(struct p11_slot *slot, void *arg),
                             void *arg)
 {
     for (struct p11_module *m = modules; m != NULL; m = m->next) {
-        pthread_mutex_lock(&m->lock);
         for (struct p11_slot *slot = m->slots; slot != NULL; slot = slot->next)
             visit(slot, arg);
-        pthread_mutex_unlock(&m->lock);
     }
 }
 
 /*
- * The thread that held a lock may not exist in the child, so that locks are
- * made anew there instead of being unlocked.
+ * The thread that held open_lock may not exist in the child, so that it is
+ * made anew there; the other locks were taken by the thread that forked.
  */
 void p11_module_after_fork_in_child(void)
 {
     pthread_mutex_init(&open_lock, NULL);
-    pthread_mutex_init(&list_lock, NULL);
-    for (struct p11_module *m = modules; m != NULL; m = m->next) {
-        pthread_mutex_init(&m->lock, NULL);
+    for (struct p11_module *m = modules; m != NULL; m = m->next)
         m->needs_initialise = true;
-    }
 }
 
 static CK_RV call_initialize(struct p11_module *m, struct p11_error *err)

@@ -42,15 +42,11 @@ static struct p11_pin *pin_alloc(void)
 
 struct p11_pin *p11_pin_new(const void *pin, size_t len)
 {
-    struct p11_pin *copy;
+    struct p11_pin *copy = len <= P11_PIN_MAX ? pin_alloc() : NULL;
 
-    if (len > P11_PIN_MAX)
-        return NULL;
-    copy = pin_alloc();
     if (copy == NULL)
         return NULL;
-    if (len > 0)
-        memcpy(copy->bytes, pin, len);
+    memcpy(copy->bytes, pin, len);
     copy->len = len;
     return copy;
 }
@@ -84,17 +80,24 @@ bool p11_pin_equal(const struct p11_pin *a, const struct p11_pin *b)
     return differ == 0;
 }
 
-/* A source that names a file or a variable. */
-static CK_RV source_name(enum p11_pin_kind kind, const char *name,
-                         const char *origin, struct p11_pin_source *source,
-                         struct p11_error *err)
+static CK_RV source_set(enum p11_pin_kind kind, const char *value,
+                        const char *origin, struct p11_pin_source *source,
+                        struct p11_error *err)
 {
-    if (name[0] == '\0')
-        return p11_error_set(err, P11_CONFIG, "%s names no %s", origin,
-                             kind == P11_PIN_FILE ? "file"
-                                                  : "environment variable");
-    source->name = strdup(name);
-    if (source->name == NULL)
+    if (kind == P11_PIN_LITERAL) {
+        if (strlen(value) > P11_PIN_MAX)
+            return p11_error_set(err, P11_CONFIG,
+                                 "%s: the PIN is longer than %d bytes", origin,
+                                 P11_PIN_MAX);
+        source->literal = p11_pin_new(value, strlen(value));
+    } else {
+        if (value[0] == '\0')
+            return p11_error_set(err, P11_CONFIG, "%s names no %s", origin,
+                                 kind == P11_PIN_FILE ? "file"
+                                                      : "environment variable");
+        source->name = strdup(value);
+    }
+    if (source->literal == NULL && source->name == NULL)
         return p11_error_set(err, CKR_HOST_MEMORY, "%s: out of memory", origin);
     source->kind = kind;
     source->origin = origin;
@@ -105,61 +108,47 @@ CK_RV p11_pin_source_literal(const char *value, const char *origin,
                              struct p11_pin_source *source,
                              struct p11_error *err)
 {
-    size_t len = strlen(value);
-
-    if (len > P11_PIN_MAX)
-        return p11_error_set(err, P11_CONFIG,
-                             "%s: the PIN is longer than %d bytes", origin,
-                             P11_PIN_MAX);
-    source->literal = p11_pin_new(value, len);
-    if (source->literal == NULL)
-        return p11_error_set(err, CKR_HOST_MEMORY, "%s: out of memory", origin);
-    source->kind = P11_PIN_LITERAL;
-    source->origin = origin;
-    return CKR_OK;
+    return source_set(P11_PIN_LITERAL, value, origin, source, err);
 }
 
 CK_RV p11_pin_source_file(const char *path, const char *origin,
                           struct p11_pin_source *source, struct p11_error *err)
 {
-    return source_name(P11_PIN_FILE, path, origin, source, err);
+    return source_set(P11_PIN_FILE, path, origin, source, err);
 }
 
 CK_RV p11_pin_source_parse(const char *value, const char *origin,
                            struct p11_pin_source *source, struct p11_error *err)
 {
     if (strncmp(value, "file:", 5) == 0)
-        return source_name(P11_PIN_FILE, value + 5, origin, source, err);
+        return source_set(P11_PIN_FILE, value + 5, origin, source, err);
     if (strncmp(value, "env:", 4) == 0)
-        return source_name(P11_PIN_ENV, value + 4, origin, source, err);
-    return p11_pin_source_literal(value, origin, source, err);
+        return source_set(P11_PIN_ENV, value + 4, origin, source, err);
+    return source_set(P11_PIN_LITERAL, value, origin, source, err);
 }
 
 CK_RV p11_pin_source_uri(const char *value, struct p11_pin_source *source,
                          struct p11_error *err)
 {
-    static const char localhost[] = "//localhost/";
     const char *path = value;
 
     /* RFC 8089: the scheme's and the host's case do not matter. */
-    if (strncasecmp(value, "file:", 5) == 0) {
-        path = value + 5;
-        if (strncasecmp(path, localhost, sizeof(localhost) - 1) == 0)
-            path += sizeof(localhost) - 2;
-        else if (strncmp(path, "///", 3) == 0)
-            path += 2;
-        else if (strncmp(path, "//", 2) == 0)
-            path = "";
-    } else if (value[0] != '/') {
+    if (strncasecmp(value, "file://localhost/", 17) == 0)
+        path += 16;
+    else if (strncasecmp(value, "file:///", 8) == 0)
+        path += 7;
+    else if (strncasecmp(value, "file:", 5) == 0 &&
+             strncmp(value + 5, "//", 2) != 0)
+        path += 5;
+    else if (value[0] != '/')
         path = "";
-    }
     /* The value is not shown: it might be a PIN that was meant for pin-value */
     if (path[0] == '\0')
         return p11_error_set(err, P11_PIN_SOURCE,
                              "pin-source is neither \"file:PATH\" on this "
                              "machine nor an absolute path; commands are not "
                              "run, and the PIN itself goes into pin-value");
-    return source_name(P11_PIN_FILE, path, "pin-source", source, err);
+    return source_set(P11_PIN_FILE, path, "pin-source", source, err);
 }
 
 void p11_pin_source_clear(struct p11_pin_source *source)
@@ -169,147 +158,109 @@ void p11_pin_source_clear(struct p11_pin_source *source)
     memset(source, 0, sizeof(*source));
 }
 
-/* Read until the line end, the end of the file, or a full buffer. */
-static ssize_t read_line(int fd, unsigned char *buf, size_t size)
+/*
+ * Read the first line, without its end, into pin.  A byte at a time: nothing
+ * behind the line ever gets into memory, and it is done once a login.
+ */
+static bool read_line(int fd, struct p11_pin *pin)
 {
-    size_t have = 0;
     ssize_t n;
 
-    do {
-        n = read(fd, buf + have, size - have);
-        if (n < 0 && errno != EINTR)
-            return -1;
-        if (n > 0)
-            have += (size_t)n;
-    } while (n != 0 && have < size && memchr(buf, '\n', have) == NULL);
-    return (ssize_t)have;
-}
-
-/* Set pin->len to the length of the first line, which ends at a "\n". */
-static void cut_line(struct p11_pin *pin, size_t have)
-{
-    const unsigned char *end = memchr(pin->bytes, '\n', have);
-
-    if (end == NULL) {
-        pin->len = have;
-        return;
+    while (pin->len < sizeof(pin->bytes)) {
+        n = read(fd, pin->bytes + pin->len, 1);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n == 0;
+        if (pin->bytes[pin->len] == '\n') {
+            if (pin->len > 0 && pin->bytes[pin->len - 1] == '\r')
+                pin->len--;
+            return true;
+        }
+        pin->len++;
     }
-    pin->len = (size_t)(end - pin->bytes);
-    if (pin->len > 0 && pin->bytes[pin->len - 1] == '\r')
-        pin->len--;
-    /* What follows is not the PIN, but need not stay either. */
-    explicit_bzero(pin->bytes + pin->len, sizeof(pin->bytes) - pin->len);
+    return true;
 }
 
-static int open_file(const char *path)
+/* Returns false with errno set. */
+static bool read_file(const struct p11_pin_source *source, struct p11_pin *pin)
 {
-    int fd;
+    struct stat st;
+    bool ok;
+    int fd, saved;
 
     /* Opening a FIFO waits for its writer, and a signal may end that. */
     do {
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        fd = open(source->name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     } while (fd < 0 && errno == EINTR);
-    return fd;
-}
-
-/* Fill pin->bytes from the file; returns their number, or -1 and errno. */
-static ssize_t read_bytes(const struct p11_pin_source *source,
-                          struct p11_pin *pin)
-{
-    int fd = open_file(source->name), saved;
-    ssize_t have = -1;
-    struct stat st;
-
     if (fd < 0)
-        return -1;
-    if (fstat(fd, &st) != 0)
-        goto out;
-    if ((st.st_mode & 077) != 0 && !S_ISDIR(st.st_mode))
+        return false;
+    if (fstat(fd, &st) == 0 && (st.st_mode & 077) != 0 && !S_ISDIR(st.st_mode))
         p11_log(P11_LOG_WARNING,
                 "%s: others may use the PIN file %s (mode %04o); chmod 600 it",
                 source->origin, source->name, (unsigned)st.st_mode & 07777);
-    have = read_line(fd, pin->bytes, sizeof(pin->bytes)); /* or EISDIR */
-out:
+    ok = read_line(fd, pin); /* or EISDIR */
     saved = errno;
     (void)close(fd);
     errno = saved;
-    return have;
+    return ok;
 }
 
-static CK_RV read_file(const struct p11_pin_source *source, struct p11_pin *pin,
-                       struct p11_error *err)
+/* Fill pin; one that is too long has a length above P11_PIN_MAX. */
+static CK_RV fill(const struct p11_pin_source *source, struct p11_pin *pin,
+                  struct p11_error *err)
 {
-    ssize_t have = read_bytes(source, pin);
+    const char *value;
 
-    if (have < 0)
-        return p11_error_set(err, P11_PIN_SOURCE, "%s: cannot read %s: %m",
-                             source->origin, source->name);
-    cut_line(pin, (size_t)have);
-    if (pin->len == 0)
-        return p11_error_set(err, P11_PIN_SOURCE,
-                             "%s: the first line of %s is empty",
-                             source->origin, source->name);
-    if (pin->len > P11_PIN_MAX)
-        return p11_error_set(err, P11_PIN_SOURCE,
-                             "%s: the first line of %s is longer than %d bytes",
-                             source->origin, source->name, P11_PIN_MAX);
-    return CKR_OK;
-}
-
-static CK_RV read_env(const struct p11_pin_source *source, struct p11_pin *pin,
-                      struct p11_error *err)
-{
-    /* Not in a program with more rights than its caller (secure_getenv(3)). */
-    const char *value = secure_getenv(source->name);
-    size_t len = value != NULL ? strlen(value) : 0;
-
-    if (len == 0)
-        return p11_error_set(
-            err, P11_PIN_SOURCE, "%s: the environment variable %s is %s",
-            source->origin, source->name, value != NULL ? "empty" : "not set");
-    if (len > P11_PIN_MAX)
-        return p11_error_set(err, P11_PIN_SOURCE,
-                             "%s: the environment variable %s is longer than "
-                             "%d bytes",
-                             source->origin, source->name, P11_PIN_MAX);
-    memcpy(pin->bytes, value, len);
-    pin->len = len;
-    return CKR_OK;
-}
-
-static CK_RV read_literal(const struct p11_pin_source *source,
-                          struct p11_pin *pin, struct p11_error *err)
-{
-    /* "pin-value=$PIN" with PIN unset must not cost one of the token's tries */
-    if (source->literal->len == 0)
-        return p11_error_set(err, P11_PIN_SOURCE, "%s: the PIN is empty",
-                             source->origin);
-    memcpy(pin, source->literal, sizeof(*pin));
+    switch (source->kind) {
+    case P11_PIN_LITERAL:
+        memcpy(pin, source->literal, sizeof(*pin));
+        break;
+    case P11_PIN_FILE:
+        if (!read_file(source, pin))
+            return p11_error_set(err, P11_PIN_SOURCE, "%s: cannot read %s: %m",
+                                 source->origin, source->name);
+        break;
+    case P11_PIN_ENV:
+        /* Not in a program with more rights than its caller's. */
+        value = secure_getenv(source->name);
+        if (value == NULL)
+            return p11_error_set(err, P11_PIN_SOURCE,
+                                 "%s: the environment variable %s is not set",
+                                 source->origin, source->name);
+        pin->len = strnlen(value, sizeof(pin->bytes));
+        memcpy(pin->bytes, value, pin->len);
+        break;
+    case P11_PIN_NONE:
+        return p11_error_set(err, P11_NO_PIN, "%s",
+                             p11_rv_info(P11_NO_PIN)->fix);
+    }
     return CKR_OK;
 }
 
 CK_RV p11_pin_source_read(const struct p11_pin_source *source,
                           struct p11_pin **pin, struct p11_error *err)
 {
+    static const char *const what[] = {
+        [P11_PIN_LITERAL] = "the PIN",
+        [P11_PIN_FILE] = "the first line of ",
+        [P11_PIN_ENV] = "the environment variable ",
+    };
+    const char *name = source->kind == P11_PIN_LITERAL ? "" : source->name;
     struct p11_pin *new = pin_alloc();
-    CK_RV rv = P11_NO_PIN;
+    CK_RV rv;
 
     if (new == NULL)
         return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a PIN");
-    switch (source->kind) {
-    case P11_PIN_LITERAL:
-        rv = read_literal(source, new, err);
-        break;
-    case P11_PIN_FILE:
-        rv = read_file(source, new, err);
-        break;
-    case P11_PIN_ENV:
-        rv = read_env(source, new, err);
-        break;
-    case P11_PIN_NONE:
-        rv = p11_error_set(err, P11_NO_PIN, "%s", p11_rv_info(P11_NO_PIN)->fix);
-        break;
-    }
+    rv = fill(source, new, err);
+    /* "pin-value=$PIN" with PIN unset must not cost one of the token's tries */
+    if (rv == CKR_OK && new->len == 0)
+        rv = p11_error_set(err, P11_PIN_SOURCE, "%s: %s%s is empty",
+                           source->origin, what[source->kind], name);
+    else if (rv == CKR_OK && new->len > P11_PIN_MAX)
+        rv = p11_error_set(err, P11_PIN_SOURCE,
+                           "%s: %s%s is longer than %d bytes", source->origin,
+                           what[source->kind], name, P11_PIN_MAX);
     if (rv != CKR_OK) {
         p11_pin_free(new);
         return rv;
@@ -318,46 +269,37 @@ CK_RV p11_pin_source_read(const struct p11_pin_source *source,
     return CKR_OK;
 }
 
-static CK_RV no_pin(const char *label, struct p11_error *err)
-{
-    return p11_error_set(err, P11_NO_PIN, "token \"%s\": %s", label,
-                         p11_rv_info(P11_NO_PIN)->fix);
-}
-
 CK_RV p11_pin_ask(p11_pin_prompt *prompt, void *arg, const char *label,
                   struct p11_pin **pin, struct p11_error *err)
 {
-    struct p11_pin *new;
+    struct p11_pin *new = pin_alloc();
     size_t len = 0;
 
-    if (prompt == NULL)
-        return no_pin(label, err);
-    new = pin_alloc();
     if (new == NULL)
         return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a PIN");
     /* Return pressed at the prompt is no answer: not worth a token's try. */
-    if (!prompt(arg, label, (char *)new->bytes, P11_PIN_MAX, &len) ||
+    if (prompt == NULL ||
+        !prompt(arg, label, (char *)new->bytes, P11_PIN_MAX, &len) ||
         len == 0 || len > P11_PIN_MAX) {
         p11_pin_free(new);
-        return no_pin(label, err);
+        return p11_error_set(err, P11_NO_PIN, "token \"%s\": %s", label,
+                             p11_rv_info(P11_NO_PIN)->fix);
     }
     new->len = len;
     *pin = new;
     return CKR_OK;
 }
 
-static bool gives_pin(const struct p11_pin_source *source)
-{
-    return source != NULL && source->kind != P11_PIN_NONE;
-}
-
 CK_RV p11_pin_get(const struct p11_pin_request *request, const char *label,
                   struct p11_pin **pin, struct p11_error *err)
 {
+    const struct p11_pin_source *const sources[] = { request->uri,
+                                                     request->config };
+
     /* A source that fails is an error: another PIN was not asked for. */
-    if (gives_pin(request->uri))
-        return p11_pin_source_read(request->uri, pin, err);
-    if (gives_pin(request->config))
-        return p11_pin_source_read(request->config, pin, err);
+    for (size_t i = 0; i < 2; i++) {
+        if (sources[i] != NULL && sources[i]->kind != P11_PIN_NONE)
+            return p11_pin_source_read(sources[i], pin, err);
+    }
     return p11_pin_ask(request->prompt, request->prompt_arg, label, pin, err);
 }

@@ -50,21 +50,18 @@ struct p11_pin_source {
  * Parse an option's value: "file:PATH", "env:NAME", or else the PIN itself.
  * origin is the option's name and must be static.  Fills *source, which must
  * be all zero and is to be cleared.  Returns CKR_OK, CKR_HOST_MEMORY, or
- * P11_CONFIG (empty path or name, PIN too long).  Does not block.
+ * P11_CONFIG (empty path or name, PIN too long).
  */
 CK_RV p11_pin_source_parse(const char *value, const char *origin,
                            struct p11_pin_source *source,
                            struct p11_error *err);
 
-/*
- * A source that is always the literal text, whatever it begins with.  Returns
- * as above.  An empty PIN is refused by p11_pin_source_read only.
- */
+/* The same for what is always the PIN itself; one may be empty until read. */
 CK_RV p11_pin_source_literal(const char *value, const char *origin,
                              struct p11_pin_source *source,
                              struct p11_error *err);
 
-/* A source that is always the first line of the file at path. */
+/* The same for what is always a path. */
 CK_RV p11_pin_source_file(const char *path, const char *origin,
                           struct p11_pin_source *source, struct p11_error *err);
 
@@ -80,13 +77,10 @@ void p11_pin_source_clear(struct p11_pin_source *source);
 
 /*
  * Read the PIN afresh; *pin is the caller's to free.  A file gives its first
- * line without the line end ("\n" or "\r\n").  Returns CKR_OK,
- * CKR_HOST_MEMORY, or P11_PIN_SOURCE with a text that names origin, path and
- * errno's text (file missing, a directory, unreadable, first line empty or
- * longer than P11_PIN_MAX; variable unset or empty; empty literal, which
- * would only cost one of the token's tries), or P11_NO_PIN for "nowhere".
- * Blocks on the file system; a file that others can read (mode & 077) is logged
- * as a warning.
+ * line without the line end ("\n" or "\r\n"); one that others can read (mode &
+ * 077) is logged as a warning.  Returns CKR_OK, CKR_HOST_MEMORY, P11_NO_PIN for
+ * "nowhere", or P11_PIN_SOURCE (unreadable, empty, longer than P11_PIN_MAX)
+ * with a text that names origin and place.  Blocks on the file system.
  */
 CK_RV p11_pin_source_read(const struct p11_pin_source *source,
                           struct p11_pin **pin, struct p11_error *err);

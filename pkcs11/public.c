@@ -9,6 +9,7 @@
  */
 #include "calls.h"
 #include "key.h"
+#include "login.h"
 #include "object.h"
 #include "session.h"
 
@@ -62,7 +63,7 @@ static CK_RV read_candidate(CK_FUNCTION_LIST *fl, struct p11_session *session,
 
 static CK_RV search(struct p11_key *key, struct p11_session *session,
                     enum p11_public_by by, p11_public_visit *visit, void *arg,
-                    struct p11_error *err)
+                    bool *visited, struct p11_error *err)
 {
     const CK_ATTRIBUTE *tie = p11_attrs_get(&key->attrs, searches[by].type);
     CK_OBJECT_CLASS class = CKO_PUBLIC_KEY;
@@ -73,6 +74,7 @@ static CK_RV search(struct p11_key *key, struct p11_session *session,
     bool done = false;
     CK_RV rv;
 
+    *visited = false;
     p11_key_handle(key, &own, &epoch);
     rv = p11_objects_find(key->slot, session, tmpl,
                           searches[by].public_keys_only ? 2 : 1, found,
@@ -85,8 +87,10 @@ static CK_RV search(struct p11_key *key, struct p11_session *session,
         rv = read_candidate(key->slot->module->fl, session, found[i], &attrs);
         if (rv != CKR_OK)
             p11_error_call(err, rv, "C_GetAttributeValue", key->where);
-        else if (attrs.count > 0)
+        else if (attrs.count > 0) {
+            *visited = true;
             done = visit(arg, &attrs);
+        }
         p11_attrs_clear(&attrs);
     }
     return rv;
@@ -97,6 +101,8 @@ CK_RV p11_key_find_public(struct p11_key *key, enum p11_public_by by,
                           struct p11_error *err)
 {
     struct p11_session *session;
+    unsigned long seen;
+    bool visited;
     CK_RV rv;
 
     if (p11_attrs_get(&key->attrs, searches[by].type) == NULL)
@@ -104,7 +110,12 @@ CK_RV p11_key_find_public(struct p11_key *key, enum p11_public_by by,
     rv = p11_session_borrow(key->slot, &session, err);
     if (rv != CKR_OK)
         return rv;
-    rv = search(key, session, by, visit, arg, err);
+    seen = p11_slot_epoch(key->slot);
+    rv = search(key, session, by, visit, arg, &visited, err);
+    /* Once, and not if something would be seen twice. */
+    if (rv != CKR_OK && !visited &&
+        p11_key_mend(key, session, rv, seen, err) == CKR_OK)
+        rv = search(key, session, by, visit, arg, &visited, err);
     p11_session_give_back(key->slot, session, rv);
     return rv;
 }

@@ -7,71 +7,87 @@
  * to change, by the names of options and files, for AWS CloudHSM and SoftHSM
  * where these differ.  The class says what the program may do by itself.  It
  * follows from what mends the failure, not from what the token calls it.
- *
- * Rows ascend by value, for bsearch().
+ * Rows ascend by value.
  */
-#include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include "rv.h"
 
 #define CLOUDHSM_LOG "/opt/cloudhsm/run/cloudhsm-pkcs11.log.<date>"
 #define SEE_LOG      "see the PKCS #11 module's own log (CloudHSM: " CLOUDHSM_LOG ")"
 #define PIN_OPTIONS  "pkcs11-module-token-pin, HSM_PIN or HSM_PIN_FILE"
 /* The answer of a function that is never called, or of arguments never used */
-#define NOT_EXPECTED                                                           \
-    "no call made here should be answered so, which points to a fault of "     \
-    "the PKCS #11 module; " SEE_LOG
+#define NOT_EXPECTED "this points to a fault of the PKCS #11 module; " SEE_LOG
 
-#define ROW(value, class, reason, fix)                                         \
-    {                                                                          \
-        value, #value, P11_CLASS_##class, reason, fix                          \
-    }
-#define UNEXPECTED(value)                                                      \
-    {                                                                          \
-        value, #value, P11_CLASS_FATAL, "the answer does not fit the call",    \
-            NOT_EXPECTED                                                       \
-    }
-/* A name that the system's header lacks or gives another value. */
+#define OTHER_WAY   "sign with another digest, padding or key"
+#define LOOK_AT_KEY "check that the URI names the key you mean"
+#define INIT_TOKEN  "initialise it (SoftHSM: softhsm2-util --init-token)"
+#define OWN_LIBRARY                                                            \
+    "pkcs11-module-path or HSM_MODULE must name the token's own library"
+#define CONFIRM   "repeat it and confirm it on the token's own keypad"
+#define TRY_AGAIN "try again; if it stays, check the HSM with hsmsign doctor"
+#define LOG_OUT   "log that user out in the other part of this program"
+#define FIND_KEY                                                               \
+    "check with hsmsign doctor --key URI that the key is still there"
+#define FEWER_SESSIONS                                                         \
+    "lower hsmsign-max-sessions here and in the token's other programs"
+
+/* With a name that the system's header lacks or gives another value. */
 #define NAMED(value, name, class, reason, fix)                                 \
     {                                                                          \
         value, name, P11_CLASS_##class, reason, fix                            \
     }
+#define ROW(value, class, reason, fix) NAMED(value, #value, class, reason, fix)
+#define UNEXPECTED_AS(value, name)                                             \
+    NAMED(value, name, FATAL, "the answer does not fit the call", NOT_EXPECTED)
+#define UNEXPECTED(value) UNEXPECTED_AS(value, #value)
+/* Whoever returns one of ours knows better what to do, and says it. */
+#define OURS(value, reason)                                                    \
+    NAMED(value, #value, FATAL, reason, "the text beside it says what to do")
+
+/*
+ * Five that v2.40's pkcs11t.h numbers from 0x1b5 on, and p11-kit's header from
+ * 0x1c0 on.  Tokens use the former, modules made with p11-kit the latter.
+ */
+#define FIVE_ROWS(first)                                                       \
+    UNEXPECTED_AS(first, "CKR_EXCEEDED_MAX_ITERATIONS"),                       \
+        NAMED((first) + 1, "CKR_FIPS_SELF_TEST_FAILED", FATAL,                 \
+              "the token's self-test failed",                                  \
+              "take the HSM out of service and ask its vendor; " SEE_LOG),     \
+        NAMED((first) + 2, "CKR_LIBRARY_LOAD_FAILED", FATAL,                   \
+              "the module cannot load a library that it needs",                \
+              "run ldd on the file that pkcs11-module-path names"),            \
+        NAMED((first) + 3, "CKR_PIN_TOO_WEAK", PIN, "the PIN is too weak",     \
+              "set a stronger one, then change " PIN_OPTIONS),                 \
+        UNEXPECTED_AS((first) + 4, "CKR_PUBLIC_KEY_INVALID")
 
 static const struct p11_rv_info rows[] = {
     ROW(CKR_OK, FATAL, "no error", "nothing is to be done"),
     /* A person said no: asking again unasked would be rude. */
-    ROW(CKR_CANCEL, FATAL, "the call was cancelled",
-        "repeat it and confirm it on the token's own keypad"),
+    ROW(CKR_CANCEL, FATAL, "the call was cancelled", CONFIRM),
     /* Trying again needs more memory, not less. */
     ROW(CKR_HOST_MEMORY, FATAL, "this machine is short of memory",
-        "give the process or its container more memory"),
+        "give the process more memory"),
     ROW(CKR_SLOT_ID_INVALID, FATAL, "there is no such slot",
-        "name the token by token= in the URI, not by slot-id=; hsmsign doctor "
-        "lists the tokens"),
+        "name the token by token= in the URI, not by slot-id="),
     /* v2.40, 5.1.1: "unrecoverable". */
     ROW(CKR_GENERAL_ERROR, FATAL, "the PKCS #11 module gives no reason",
-        SEE_LOG "; SoftHSM: check SOFTHSM2_CONF and who may read the "
-                "directories that it names"),
-    /*
-     * CloudHSM's word for busy, throttled, and "an HSM was just replaced",
-     * of which AWS says that the call must be repeated.
-     */
+        SEE_LOG
+        "; SoftHSM: check SOFTHSM2_CONF and who may read what it names"),
+    /* AWS says that CloudHSM's calls must be repeated then. */
     ROW(CKR_FUNCTION_FAILED, DEVICE, "the token could not do it",
-        "try again: CloudHSM answers so when it is busy, while an HSM is "
-        "replaced, and until a new key is on two HSMs (a cluster of one needs "
-        "configure-pkcs11 --disable-key-availability-check); " SEE_LOG),
+        "try again (CloudHSM is busy, replaces an HSM, or has the key on one "
+        "HSM only: configure-pkcs11 "
+        "--disable-key-availability-check); " SEE_LOG),
     ROW(CKR_ARGUMENTS_BAD, FATAL, "the token refuses the arguments",
         "C_Login: CloudHSM's PIN is crypto_user:password; C_Initialize: check "
-        "pkcs11-module-init-args; otherwise " SEE_LOG),
+        "pkcs11-module-init-args; " SEE_LOG),
     UNEXPECTED(CKR_NO_EVENT),
     UNEXPECTED(CKR_NEED_TO_CREATE_THREADS),
     ROW(CKR_CANT_LOCK, FATAL,
         "the module cannot lock with this system's threads",
-        "use a build of the PKCS #11 module that is made for threads "
-        "(CKF_OS_LOCKING_OK)"),
+        "use a build of the module that is made for threads"),
     UNEXPECTED(CKR_ATTRIBUTE_READ_ONLY),
     UNEXPECTED(CKR_ATTRIBUTE_SENSITIVE),
     ROW(CKR_ATTRIBUTE_TYPE_INVALID, FATAL, "the token lacks an attribute",
@@ -80,116 +96,88 @@ static const struct p11_rv_info rows[] = {
         "the token refuses an attribute's value",
         "check object= and id= in the URI"),
     ROW(CKR_ACTION_PROHIBITED, FATAL, "the token's policy forbids it",
-        "ask who administers the HSM; a CloudHSM key under quorum approval "
-        "cannot be used through PKCS #11"),
-    ROW(CKR_DATA_INVALID, FATAL, "the token refuses the data",
-        "sign with another digest or padding"),
+        "ask its administrator; CloudHSM's quorum keys cannot be used"),
+    ROW(CKR_DATA_INVALID, FATAL, "the token refuses the data", OTHER_WAY),
     ROW(CKR_DATA_LEN_RANGE, FATAL, "the data's length does not fit the key",
-        "give a digest and not the document to a raw signature; take a "
-        "shorter digest or a longer key"),
+        "sign a digest, take a shorter digest, or take a longer key"),
     ROW(CKR_DEVICE_ERROR, DEVICE, "the token or the way to it failed",
-        "check that the HSM can be reached and is active; " SEE_LOG
-        "; SoftHSM: check the token directory's disk and permissions"),
+        "check that the HSM can be reached; SoftHSM: check its token "
+        "directory; " SEE_LOG),
     /* Of what others may give back: sessions and session objects. */
     ROW(CKR_DEVICE_MEMORY, DEVICE, "the token is short of memory",
-        "lower hsmsign-max-sessions here and in the token's other programs, "
-        "then try again"),
+        FEWER_SESSIONS),
     ROW(CKR_DEVICE_REMOVED, DEVICE, "the token was removed or lost",
         "put it back, or check the network to the HSM; " SEE_LOG),
     UNEXPECTED(CKR_ENCRYPTED_DATA_INVALID),
     UNEXPECTED(CKR_ENCRYPTED_DATA_LEN_RANGE),
-    NAMED(0x42UL, "CKR_AEAD_DECRYPT_FAILED", FATAL,
-          "the ciphertext is not authentic", NOT_EXPECTED),
+    UNEXPECTED_AS(0x42UL, "CKR_AEAD_DECRYPT_FAILED"),
     ROW(CKR_FUNCTION_CANCELED, FATAL, "the call was cancelled on the token",
-        "repeat it and confirm it on the token's own keypad"),
+        CONFIRM),
     UNEXPECTED(CKR_FUNCTION_NOT_PARALLEL),
     ROW(CKR_FUNCTION_NOT_SUPPORTED, FATAL, "the module lacks the function",
-        "check that pkcs11-module-path or HSM_MODULE names the token's own "
-        "library in its current release"),
+        OWN_LIBRARY),
     ROW(CKR_KEY_HANDLE_INVALID, HANDLE, "the key's handle is no longer valid",
-        "look with hsmsign doctor --key URI whether the key is still there "
-        "and, on CloudHSM, shared with the user that logs in"),
+        FIND_KEY),
     ROW(CKR_KEY_SIZE_RANGE, FATAL, "the key's size is not allowed for this",
-        "take another key; CloudHSM signs with RSA keys of 2048 to 4096 bits"),
+        "CloudHSM signs with RSA keys of 2048 to 4096 bits"),
     ROW(CKR_KEY_TYPE_INCONSISTENT, FATAL,
-        "the key's type does not fit the mechanism",
-        "check that the URI names the key you mean: hsmsign doctor --key URI"),
+        "the key's type does not fit the mechanism", LOOK_AT_KEY),
     UNEXPECTED(CKR_KEY_NOT_NEEDED),
     UNEXPECTED(CKR_KEY_CHANGED),
     UNEXPECTED(CKR_KEY_NEEDED),
     UNEXPECTED(CKR_KEY_INDIGESTIBLE),
     ROW(CKR_KEY_FUNCTION_NOT_PERMITTED, FATAL, "the key may not sign",
-        "take a key whose CKA_SIGN is true (on CloudHSM it must be asked for "
-        "when the key is made); a CloudHSM key under quorum approval cannot "
-        "be used through PKCS #11"),
+        "take a key made with CKA_SIGN true, and without CloudHSM's quorum"),
     UNEXPECTED(CKR_KEY_NOT_WRAPPABLE),
     UNEXPECTED(CKR_KEY_UNEXTRACTABLE),
     ROW(CKR_MECHANISM_INVALID, FATAL, "the token lacks the mechanism",
-        "sign with another digest or padding, or a key of another type; "
-        "pkcs11-tool --list-mechanisms shows what the token offers"),
+        "sign in a way that pkcs11-tool --list-mechanisms shows"),
     ROW(CKR_MECHANISM_PARAM_INVALID, FATAL,
         "the token refuses the mechanism's parameters",
-        "for PSS take the same digest for MGF1 and a salt as long as the "
-        "digest (rsa_pss_saltlen:digest)"),
+        "take the same digest for PSS and MGF1, and rsa_pss_saltlen:digest"),
     ROW(CKR_OBJECT_HANDLE_INVALID, HANDLE,
-        "the object's handle is no longer valid",
-        "look with hsmsign doctor --key URI whether the key is still there "
-        "and, on CloudHSM, shared with the user that logs in"),
-    /*
-     * Not DEVICE, although old CloudHSM SDKs say so when they are busy: it is
-     * the session that is stuck (v2.40, 5.1.6), for good with some tokens,
-     * and waiting would not free it.
-     */
+        "the object's handle is no longer valid", FIND_KEY),
+    /* The session is stuck (v2.40, 5.1.6), and waiting would not free it. */
     ROW(CKR_OPERATION_ACTIVE, SESSION, "the session is busy",
-        "try again; an old CloudHSM SDK answers so under load: update it, or "
-        "lower hsmsign-max-sessions"),
+        "try again; update an old CloudHSM SDK"),
     /* Something between two of our calls ended what the first had begun. */
     ROW(CKR_OPERATION_NOT_INITIALIZED, SESSION, "the operation was not begun",
-        "try again; if it stays, " SEE_LOG),
+        TRY_AGAIN),
     ROW(CKR_PIN_INCORRECT, PIN, "the PIN is wrong",
-        "correct it before the next try, since the token locks after a few: "
-        "pin-value or pin-source in the URI, else " PIN_OPTIONS
-        " (CloudHSM: crypto_user:password; in openssl.cnf a PIN with $ or # "
-        "needs single quotes)"),
+        "correct it before the next try, or the token locks: pin-value or "
+        "pin-source in the URI, else " PIN_OPTIONS
+        " (CloudHSM: crypto_user:password; in openssl.cnf put $ and # in "
+        "single quotes)"),
     ROW(CKR_PIN_INVALID, PIN, "the PIN has characters that are not allowed",
         "correct " PIN_OPTIONS " (CloudHSM: crypto_user:password)"),
     ROW(CKR_PIN_LEN_RANGE, PIN, "the PIN is too short or too long",
-        "correct " PIN_OPTIONS " (CloudHSM: crypto_user:password, the user at "
-        "most 31, the password 8 to 32 characters)"),
+        "correct " PIN_OPTIONS
+        " (CloudHSM: crypto_user:password, that of 8 to 32 characters)"),
     ROW(CKR_PIN_EXPIRED, PIN, "the PIN has expired",
-        "set a new one with the token's own tool, then change " PIN_OPTIONS),
+        "set a new one, then change " PIN_OPTIONS),
     ROW(CKR_PIN_LOCKED, PIN, "the PIN is locked",
-        "correct " PIN_OPTIONS " first, or it locks again; then have it "
-        "unlocked by the security officer (CloudHSM: an admin gives the user "
-        "a new password)"),
-    ROW(CKR_SESSION_CLOSED, SESSION, "the session was closed",
-        "try again; if it stays, check the HSM with hsmsign doctor"),
+        "correct " PIN_OPTIONS
+        ", then let the security officer unlock it (CloudHSM: an admin)"),
+    ROW(CKR_SESSION_CLOSED, SESSION, "the session was closed", TRY_AGAIN),
     ROW(CKR_SESSION_COUNT, LIMIT, "the token has no more sessions",
-        "lower hsmsign-max-sessions below what the token allows (CloudHSM: "
-        "1,024 an application), or stop other programs that use it"),
+        "lower hsmsign-max-sessions (CloudHSM: 1,024 an application)"),
     ROW(CKR_SESSION_HANDLE_INVALID, SESSION,
-        "the session's handle is no longer valid",
-        "try again; if it stays, check the HSM with hsmsign doctor"),
+        "the session's handle is no longer valid", TRY_AGAIN),
     UNEXPECTED(CKR_SESSION_PARALLEL_NOT_SUPPORTED),
     UNEXPECTED(CKR_SESSION_READ_ONLY),
     UNEXPECTED(CKR_SESSION_EXISTS),
     UNEXPECTED(CKR_SESSION_READ_ONLY_EXISTS),
-    ROW(CKR_SESSION_READ_WRITE_SO_EXISTS, FATAL,
-        "the security officer is logged in",
-        "log the security officer out in the other part of this program"),
+    UNEXPECTED(CKR_SESSION_READ_WRITE_SO_EXISTS),
     UNEXPECTED(CKR_SIGNATURE_INVALID),
     UNEXPECTED(CKR_SIGNATURE_LEN_RANGE),
     UNEXPECTED(CKR_TEMPLATE_INCOMPLETE),
     UNEXPECTED(CKR_TEMPLATE_INCONSISTENT),
     ROW(CKR_TOKEN_NOT_PRESENT, DEVICE, "there is no token in the slot",
-        "insert it; CloudHSM: check the cluster with configure-pkcs11; "
-        "SoftHSM: check SOFTHSM2_CONF"),
+        "insert it; CloudHSM: configure-pkcs11; SoftHSM: SOFTHSM2_CONF"),
     ROW(CKR_TOKEN_NOT_RECOGNIZED, DEVICE, "the module does not know the token",
-        "insert the token firmly, and check that pkcs11-module-path or "
-        "HSM_MODULE names the module that is made for it"),
+        OWN_LIBRARY),
     ROW(CKR_TOKEN_WRITE_PROTECTED, FATAL, "the token is write-protected",
-        "take the write protection off: sessions are opened read-write, as "
-        "CloudHSM requires, although nothing is written"),
+        "unprotect it: sessions are opened read-write, as CloudHSM requires"),
     UNEXPECTED(CKR_UNWRAPPING_KEY_HANDLE_INVALID),
     UNEXPECTED(CKR_UNWRAPPING_KEY_SIZE_RANGE),
     UNEXPECTED(CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT),
@@ -199,164 +187,93 @@ static const struct p11_rv_info rows[] = {
     ROW(CKR_USER_NOT_LOGGED_IN, LOGIN, "nobody is logged in to the token",
         "give the PIN by " PIN_OPTIONS),
     ROW(CKR_USER_PIN_NOT_INITIALIZED, FATAL, "the token has no user PIN yet",
-        "set one with the token's own tool (SoftHSM: softhsm2-util "
-        "--init-token)"),
+        INIT_TOKEN),
     ROW(CKR_USER_TYPE_INVALID, FATAL, "the token lacks this kind of login",
         "take a key without CKA_ALWAYS_AUTHENTICATE"),
     ROW(CKR_USER_ANOTHER_ALREADY_LOGGED_IN, FATAL,
-        "another user is logged in to the token",
-        "log that user out in the other part of this program"),
+        "another user is logged in to the token", LOG_OUT),
     ROW(CKR_USER_TOO_MANY_TYPES, FATAL, "too many kinds of user are logged in",
-        "log the others out in the other part of this program"),
+        LOG_OUT),
     UNEXPECTED(CKR_WRAPPED_KEY_INVALID),
     UNEXPECTED(CKR_WRAPPED_KEY_LEN_RANGE),
     UNEXPECTED(CKR_WRAPPING_KEY_HANDLE_INVALID),
     UNEXPECTED(CKR_WRAPPING_KEY_SIZE_RANGE),
     UNEXPECTED(CKR_WRAPPING_KEY_TYPE_INCONSISTENT),
     UNEXPECTED(CKR_RANDOM_SEED_NOT_SUPPORTED),
-    ROW(CKR_RANDOM_NO_RNG, FATAL, "the token has no random numbers",
-        "take another padding or key type, or another token"),
-    ROW(CKR_DOMAIN_PARAMS_INVALID, FATAL, "the key's domain is not supported",
-        "take a key on a curve that the token supports"),
+    UNEXPECTED(CKR_RANDOM_NO_RNG),
+    UNEXPECTED(CKR_DOMAIN_PARAMS_INVALID),
     ROW(CKR_CURVE_NOT_SUPPORTED, FATAL, "the token lacks the key's curve",
         "take a key on a curve that the token supports"),
     ROW(CKR_BUFFER_TOO_SMALL, FATAL, "the token's answer is too long",
-        "check that the URI names the key you mean: its signature is longer "
-        "than its public half says"),
+        LOOK_AT_KEY),
     UNEXPECTED(CKR_SAVED_STATE_INVALID),
     UNEXPECTED(CKR_INFORMATION_SENSITIVE),
     UNEXPECTED(CKR_STATE_UNSAVEABLE),
     ROW(CKR_CRYPTOKI_NOT_INITIALIZED, LIBRARY,
         "the PKCS #11 module is not initialised",
-        "look for another part of this program that calls C_Finalize on the "
-        "same module while it is in use"),
+        "find the part of this program that calls C_Finalize on the same "
+        "module"),
     /* Success for whoever wanted it initialised, and treated so there. */
     ROW(CKR_CRYPTOKI_ALREADY_INITIALIZED, FATAL,
         "the PKCS #11 module is already initialised",
-        "nothing is to be done: the module is shared with the application"),
+        "nothing is to be done: it is shared with the application"),
     UNEXPECTED(CKR_MUTEX_BAD),
     UNEXPECTED(CKR_MUTEX_NOT_LOCKED),
     UNEXPECTED(CKR_NEW_PIN_MODE),
     UNEXPECTED(CKR_NEXT_OTP),
-    /*
-     * The standard's numbers for the next five (v2.40's pkcs11t.h), and
-     * further below those that p11-kit's header gives to the same names.
-     * Tokens use the former, modules made with p11-kit the latter.
-     */
-    NAMED(0x1b5UL, "CKR_EXCEEDED_MAX_ITERATIONS", FATAL,
-          "an algorithm ran too long", NOT_EXPECTED),
-    NAMED(0x1b6UL, "CKR_FIPS_SELF_TEST_FAILED", FATAL,
-          "the token's self-test failed",
-          "take the HSM out of service and ask its vendor; " SEE_LOG),
-    NAMED(0x1b7UL, "CKR_LIBRARY_LOAD_FAILED", FATAL,
-          "the module cannot load a library that it needs",
-          "run ldd on the file that pkcs11-module-path names"),
-    NAMED(0x1b8UL, "CKR_PIN_TOO_WEAK", PIN, "the PIN is too weak",
-          "set a stronger one with the token's own tool, then "
-          "change " PIN_OPTIONS),
-    NAMED(0x1b9UL, "CKR_PUBLIC_KEY_INVALID", FATAL,
-          "the public key is not valid", NOT_EXPECTED),
-    NAMED(0x1c0UL, "CKR_EXCEEDED_MAX_ITERATIONS", FATAL,
-          "an algorithm ran too long", NOT_EXPECTED),
-    NAMED(0x1c1UL, "CKR_FIPS_SELF_TEST_FAILED", FATAL,
-          "the token's self-test failed",
-          "take the HSM out of service and ask its vendor; " SEE_LOG),
-    NAMED(0x1c2UL, "CKR_LIBRARY_LOAD_FAILED", FATAL,
-          "the module cannot load a library that it needs",
-          "run ldd on the file that pkcs11-module-path names"),
-    NAMED(0x1c3UL, "CKR_PIN_TOO_WEAK", PIN, "the PIN is too weak",
-          "set a stronger one with the token's own tool, then "
-          "change " PIN_OPTIONS),
-    NAMED(0x1c4UL, "CKR_PUBLIC_KEY_INVALID", FATAL,
-          "the public key is not valid", NOT_EXPECTED),
+    FIVE_ROWS(0x1b5UL),
+    FIVE_ROWS(0x1c0UL),
     ROW(CKR_FUNCTION_REJECTED, FATAL, "the token or its user rejected it",
         "confirm it on the token, or ask who administers it"),
     /* Like CKR_DEVICE_MEMORY: what is short now may be there in a moment. */
     ROW(CKR_TOKEN_RESOURCE_EXCEEDED, DEVICE, "the token is short of resources",
-        "lower hsmsign-max-sessions here and in the token's other programs, "
-        "then try again"),
+        FEWER_SESSIONS),
     UNEXPECTED(CKR_OPERATION_CANCEL_FAILED),
-    ROW(CKR_KEY_EXHAUSTED, FATAL, "the key has signed as often as it may",
-        "make a new key: its kind has a limited number of signatures"),
+    UNEXPECTED(CKR_KEY_EXHAUSTED),
     UNEXPECTED(CKR_PENDING),
     UNEXPECTED(CKR_SESSION_ASYNC_NOT_SUPPORTED),
-    NAMED(0x206UL, "CKR_SEED_RANDOM_REQUIRED", FATAL,
-          "the token's generator needs a seed",
-          "seed it with the token's own tool"),
+    UNEXPECTED_AS(0x206UL, "CKR_SEED_RANDOM_REQUIRED"),
     NAMED(0x207UL, "CKR_OPERATION_NOT_VALIDATED", FATAL,
-          "the token's FIPS policy forbids it",
-          "sign with another digest, padding or key"),
+          "the token's FIPS policy forbids it", OTHER_WAY),
     NAMED(0x208UL, "CKR_TOKEN_NOT_INITIALIZED", FATAL,
-          "the token is not initialised",
-          "initialise it with its own tool (SoftHSM: softhsm2-util "
-          "--init-token)"),
-    NAMED(0x209UL, "CKR_PARAMETER_SET_NOT_SUPPORTED", FATAL,
-          "the token lacks the key's parameter set",
-          "take a key of a parameter set that the token supports"),
-    ROW(P11_CONFIG, FATAL, "the configuration is wrong",
-        "hsmsign doctor --config FILE checks all options"),
-    ROW(P11_URI_INVALID, FATAL, "the pkcs11: URI is not valid",
-        "correct it; in a shell it needs single quotes because of its ;"),
-    ROW(P11_MODULE_LOAD, FATAL, "the PKCS #11 module cannot be loaded",
-        "set pkcs11-module-path or HSM_MODULE to the token's PKCS #11 library"),
-    ROW(P11_NO_TOKEN, FATAL, "no token matches the URI",
-        "compare the URI with the tokens that hsmsign doctor lists"),
-    ROW(P11_MANY_TOKENS, FATAL, "several tokens match the URI",
-        "add token= or serial= to the URI"),
-    ROW(P11_NO_KEY, FATAL, "no private key matches the URI",
-        "check object= and id= with hsmsign doctor --key URI; on CloudHSM the "
-        "key must belong to, or be shared with, the user that logs in"),
-    ROW(P11_MANY_KEYS, FATAL, "several private keys match the URI",
-        "add id= or object= to the URI"),
+          "the token is not initialised", INIT_TOKEN),
+    UNEXPECTED_AS(0x209UL, "CKR_PARAMETER_SET_NOT_SUPPORTED"),
+    OURS(P11_CONFIG, "the configuration is wrong"),
+    OURS(P11_URI_INVALID, "the pkcs11: URI is not valid"),
+    OURS(P11_MODULE_LOAD, "the PKCS #11 module cannot be loaded"),
+    OURS(P11_NO_TOKEN, "no token matches the URI"),
+    OURS(P11_MANY_TOKENS, "several tokens match the URI"),
+    OURS(P11_NO_KEY, "no private key matches the URI"),
+    OURS(P11_MANY_KEYS, "several private keys match the URI"),
     ROW(P11_NO_PIN, FATAL, "the token wants a PIN and nothing gives one",
         "set " PIN_OPTIONS " (CloudHSM: crypto_user:password)"),
-    ROW(P11_PIN_SOURCE, FATAL, "the PIN cannot be read",
-        "give a file that this process may read, with the PIN as its first "
-        "line, or set HSM_PIN"),
-    ROW(P11_KEY_UNUSABLE, FATAL, "the key's type or curve is not handled",
-        "take an RSA, EC (P-256, P-384, P-521) or Ed25519 key"),
-    ROW(P11_KEY_NO_SIGN, FATAL, "the key may not sign",
-        "take a key whose CKA_SIGN is true (on CloudHSM it must be asked for "
-        "when the key is made)"),
-    ROW(P11_KEY_CHANGED, FATAL, "the URI now names another key",
-        "name the key by id=; if it was replaced on purpose, restart this "
-        "program"),
+    OURS(P11_PIN_SOURCE, "the PIN cannot be read"),
+    OURS(P11_KEY_UNUSABLE, "the key's type or curve is not handled"),
+    OURS(P11_KEY_NO_SIGN, "the key may not sign"),
+    OURS(P11_KEY_CHANGED, "the URI now names another key"),
     /* Not LIMIT: the waiting is over. */
-    ROW(P11_SESSION_WAIT, FATAL, "no session became free in time",
-        "raise hsmsign-max-sessions or use fewer threads; hsmsign-log = "
-        "file:PATH,debug shows how long each call takes"),
-    ROW(P11_NO_PUBLIC, FATAL, "the key's public half is not known",
-        "name its certificate or public key in hsmsign-public-file"),
-    ROW(P11_DIGEST, FATAL, "the key cannot sign this digest or length",
-        "take a digest that fits the key"),
-    ROW(P11_PARAMETER, FATAL, "a parameter is not taken",
-        "leave it out, or give it another value"),
-    ROW(P11_UNSUPPORTED, FATAL, "this is not offered",
-        "do it with the public key and OpenSSL's own provider where possible"),
-    ROW(P11_EXITING, FATAL, "the process is exiting",
-        "finish signing before exit() is called"),
+    OURS(P11_SESSION_WAIT, "no session became free in time"),
+    OURS(P11_NO_PUBLIC, "the key's public half is not known"),
+    OURS(P11_DIGEST, "the key cannot sign this digest or length"),
+    OURS(P11_PARAMETER, "a parameter is not taken"),
+    OURS(P11_UNSUPPORTED, "this is not offered"),
+    OURS(P11_EXITING, "the process is exiting"),
     /* The last row is "unknown"; its value is no CK_RV that anyone returns. */
     NAMED(~(CK_RV)0, "unknown CK_RV", FATAL,
           "the token answers with a value of its vendor's", SEE_LOG),
 };
 
-#define N_ROWS  (sizeof(rows) / sizeof(rows[0]))
-#define UNKNOWN (&rows[N_ROWS - 1])
-
-static int compare(const void *key, const void *row)
-{
-    CK_RV a = *(const CK_RV *)key;
-    CK_RV b = ((const struct p11_rv_info *)row)->rv;
-
-    return (a > b) - (a < b);
-}
+#define NAME_SIZE 64 /* above all names of options and attributes */
+#define N_ROWS    (sizeof(rows) / sizeof(rows[0]))
+#define UNKNOWN   (&rows[N_ROWS - 1])
 
 const struct p11_rv_info *p11_rv_info(CK_RV rv)
 {
-    const struct p11_rv_info *row =
-        bsearch(&rv, rows, N_ROWS, sizeof(rows[0]), compare);
+    const struct p11_rv_info *row = rows;
 
-    return row != NULL ? row : UNKNOWN;
+    while (row != UNKNOWN && row->rv != rv)
+        row++;
+    return row;
 }
 
 const struct p11_rv_info *p11_rv_table(size_t *n)
@@ -365,31 +282,71 @@ const struct p11_rv_info *p11_rv_table(size_t *n)
     return rows;
 }
 
-/* Labels come from the token: they must not break the line, nor a terminal. */
-static void one_line(char *text)
+/* Levenshtein's distance, upper and lower case alike; len < NAME_SIZE. */
+static size_t distance(const char *name, size_t len, const char *known)
 {
-    for (; *text != '\0'; text++) {
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
+    size_t row[NAME_SIZE]; /* from known so far to each prefix of name */
+    size_t diagonal, above, i;
+
+    for (i = 0; i <= len; i++)
+        row[i] = i;
+    for (; *known != '\0'; known++) {
+        diagonal = row[0]++;
+        for (i = 1; i <= len; i++) {
+            above = row[i];
+            if (strncasecmp(&name[i - 1], known, 1) != 0)
+                diagonal++;
+            row[i] = (above < row[i - 1] ? above : row[i - 1]) + 1;
+            if (diagonal < row[i])
+                row[i] = diagonal;
+            diagonal = above;
+        }
     }
+    return row[len];
+}
+
+const char *p11_nearest(const char *name, size_t len,
+                        const char *(*known)(size_t i))
+{
+    const char *nearest = NULL, *candidate;
+    size_t best = 3; /* two slips at most */
+
+    for (size_t i = 0; len < NAME_SIZE && (candidate = known(i)) != NULL; i++) {
+        size_t d = distance(name, len, candidate);
+
+        if (d < best && d < len && d < strlen(candidate)) {
+            best = d;
+            nearest = candidate;
+        }
+    }
+    return nearest;
+}
+
+size_t p11_vformat(char *buf, size_t size, const char *format, va_list args)
+{
+    static const char cut[] = "...";
+    int len = vsnprintf(buf, size, format, args);
+    char *at;
+
+    if (len < 0)
+        buf[0] = '\0';
+    else if ((size_t)len >= size)
+        memcpy(buf + size - sizeof(cut), cut, sizeof(cut));
+    for (at = buf; *at != '\0'; at++) {
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            *at = '?';
+    }
+    return (size_t)(at - buf);
 }
 
 CK_RV p11_error_vset(struct p11_error *err, CK_RV rv, const char *format,
                      va_list args)
 {
-    static const char cut[] = "...";
     char text[sizeof(err->text)]; /* an argument may point into err->text */
-    int len;
 
     if (err == NULL)
         return rv;
-    len = vsnprintf(text, sizeof(text), format, args);
-    if (len < 0)
-        text[0] = '\0';
-    if (len >= (int)sizeof(text))
-        memcpy(text + sizeof(text) - sizeof(cut), cut, sizeof(cut));
-    one_line(text);
-    memcpy(err->text, text, strlen(text) + 1);
+    memcpy(err->text, text, p11_vformat(text, sizeof(text), format, args) + 1);
     err->rv = rv;
     return rv;
 }
@@ -408,15 +365,13 @@ CK_RV p11_error_call(struct p11_error *err, CK_RV rv, const char *function,
                      const char *where)
 {
     const struct p11_rv_info *info = p11_rv_info(rv);
-    bool has_where = where != NULL && where[0] != '\0';
-    char name[sizeof("CK_RV 0x") + 2 * sizeof(rv)];
-    const char *shown = info->name;
+    const char *open = " (", *close = ")";
+    char name[32];
 
-    if (info == UNKNOWN) {
-        (void)snprintf(name, sizeof(name), "CK_RV 0x%lx", rv);
-        shown = name;
-    }
-    return p11_error_set(err, rv, "%s: %s%s%s%s: %s", function, shown,
-                         has_where ? " (" : "", has_where ? where : "",
-                         has_where ? ")" : "", info->fix);
+    if (where == NULL || where[0] == '\0')
+        where = open = close = "";
+    (void)snprintf(name, sizeof(name), "CK_RV 0x%lx", rv);
+    return p11_error_set(err, rv, "%s: %s%s%s%s: %s", function,
+                         info == UNKNOWN ? name : info->name, open, where,
+                         close, info->fix);
 }

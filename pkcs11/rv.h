@@ -28,17 +28,16 @@
 #define P11_NO_KEY         P11_RV(6) /* no private key matches the URI */
 #define P11_MANY_KEYS      P11_RV(7) /* several do */
 #define P11_NO_PIN         P11_RV(8) /* the token wants a PIN, nothing gives one */
-#define P11_PIN_SOURCE                                                         \
-    P11_RV(9) /* the place that holds the PIN is unreadable */
-#define P11_KEY_UNUSABLE P11_RV(10) /* a key of a type or curve not handled */
-#define P11_KEY_NO_SIGN  P11_RV(11) /* CKA_SIGN is false */
-#define P11_KEY_CHANGED  P11_RV(12) /* the URI now names another key */
-#define P11_SESSION_WAIT P11_RV(13) /* no session became free in time */
-#define P11_NO_PUBLIC    P11_RV(14) /* the public half is not known */
-#define P11_DIGEST       P11_RV(15) /* digest or length the key cannot take */
-#define P11_PARAMETER    P11_RV(16) /* a parameter we do not take */
-#define P11_UNSUPPORTED  P11_RV(17) /* understood, not offered */
-#define P11_EXITING      P11_RV(18) /* the process is exiting */
+#define P11_PIN_SOURCE     P11_RV(9)  /* what holds the PIN is unreadable */
+#define P11_KEY_UNUSABLE   P11_RV(10) /* a key of a type or curve not handled */
+#define P11_KEY_NO_SIGN    P11_RV(11) /* CKA_SIGN is false */
+#define P11_KEY_CHANGED    P11_RV(12) /* the URI now names another key */
+#define P11_SESSION_WAIT   P11_RV(13) /* no session became free in time */
+#define P11_NO_PUBLIC      P11_RV(14) /* the public half is not known */
+#define P11_DIGEST         P11_RV(15) /* digest or length the key cannot take */
+#define P11_PARAMETER      P11_RV(16) /* a parameter we do not take */
+#define P11_UNSUPPORTED    P11_RV(17) /* understood, not offered */
+#define P11_EXITING        P11_RV(18) /* the process is exiting */
 
 enum p11_class {
     P11_CLASS_FATAL,   /* trying again gives the same answer */
@@ -59,12 +58,8 @@ struct p11_rv_info {
     const char *fix;    /* what to do, one clause without final stop */
 };
 
-/*
- * The row for rv; never NULL: a value that is not in the table answers the
- * row "unknown", whose name is "unknown CK_RV".
- */
+/* The row for rv; never NULL: that of other values is "unknown CK_RV". */
 const struct p11_rv_info *p11_rv_info(CK_RV rv);
-
 /* The whole table; *n receives the number of rows, "unknown" the last. */
 const struct p11_rv_info *p11_rv_table(size_t *n);
 
@@ -75,11 +70,25 @@ struct p11_error {
 };
 
 /*
- * Fill err (NULL is allowed) with rv and a formatted text, and return rv, so
- * that "return p11_error_set(...)" reads well.  The text should not repeat
- * the reason, which the caller's error queue shows beside it.  A text that is
- * too long is cut with "..."; control characters become '?'.  "%m" works, and
- * an argument may be err->text itself.
+ * vsnprintf for one line that a person reads: cut with "..." when too long,
+ * control characters (labels come from the token) become '?'.  size >= 4.
+ * Returns the length of what is in buf.
+ */
+size_t p11_vformat(char *buf, size_t size, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+
+/*
+ * The known name that name, of len bytes, was probably meant to be, or NULL.
+ * known gives the i-th of them, NULL behind the last.
+ */
+const char *p11_nearest(const char *name, size_t len,
+                        const char *(*known)(size_t i));
+
+/*
+ * Fill err (NULL is allowed) with rv and such a line, and return rv, so that
+ * "return p11_error_set(...)" reads well.  The text should not repeat the
+ * reason, which the caller's error queue shows beside it.  "%m" works, and an
+ * argument may be err->text itself.
  */
 CK_RV p11_error_set(struct p11_error *err, CK_RV rv, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -87,12 +96,9 @@ CK_RV p11_error_vset(struct p11_error *err, CK_RV rv, const char *format,
                      va_list args) __attribute__((format(printf, 3, 0)));
 
 /*
- * The text for a PKCS #11 call that failed:
+ * The text for a PKCS #11 call that failed, where (NULL: unknown) it did:
  *
  *     C_Login: CKR_PIN_INCORRECT (token "demo"): correct the PIN, ...
- *
- * function  the C_ function's name
- * where     token and object, already formatted; NULL or "" for none
  *
  * A value that is not in the table is shown in hex.
  */

@@ -37,8 +37,8 @@ static void cond_init(pthread_cond_t *cond)
 
 void p11_session_pool_init(struct p11_slot *slot)
 {
-    pthread_mutex_init(&slot->lock, NULL);
     cond_init(&slot->quiet);
+    cond_init(&slot->replaced);
     while (slot->idle != NULL) {
         struct p11_session *session = slot->idle;
 
@@ -49,7 +49,7 @@ void p11_session_pool_init(struct p11_slot *slot)
     slot->limit = 0;
     slot->waiters = NULL;
     slot->waiters_end = &slot->waiters;
-    slot->paused = false;
+    slot->paused = slot->replacing = false;
 }
 
 void p11_session_pool_deinit(struct p11_slot *slot, bool close_sessions)
@@ -63,6 +63,7 @@ void p11_session_pool_deinit(struct p11_slot *slot, bool close_sessions)
         free(session);
     }
     pthread_cond_destroy(&slot->quiet);
+    pthread_cond_destroy(&slot->replaced);
     pthread_mutex_destroy(&slot->lock);
 }
 
@@ -196,6 +197,8 @@ static CK_RV session_open(struct p11_slot *slot, struct p11_session **session,
     else
         rv = p11_C_OpenSession(slot->module->fl, slot->id, &s->handle);
     pthread_mutex_lock(&slot->lock);
+    if (rv == CKR_OK)
+        s->epoch = slot->epoch;
     pool_opened(slot, rv);
     /* None of ours is open that could be waited for. */
     if (rv == CKR_SESSION_COUNT && slot->open_count > 0)
@@ -240,60 +243,12 @@ CK_RV p11_session_borrow(struct p11_slot *slot, struct p11_session **session,
     return rv;
 }
 
-static void session_return(struct p11_slot *slot, struct p11_session *session)
-{
-    bool keep;
-
-    pthread_mutex_lock(&slot->lock);
-    slot->lent_count--;
-    /* The last one is always kept: closing it would log out. */
-    keep = slot->idle_count < slot->module->max_idle || slot->waiters != NULL ||
-           slot->open_count == 1;
-    if (keep) {
-        session->next = slot->idle;
-        slot->idle = session;
-        slot->idle_count++;
-    } else {
-        slot->open_count--;
-    }
-    pool_serve(slot);
-    pthread_mutex_unlock(&slot->lock);
-    if (!keep) {
-        p11_C_CloseSession(slot->module->fl, session->handle);
-        free(session);
-    }
-}
-
-CK_RV p11_session_replace(struct p11_slot *slot, struct p11_session *session,
-                          struct p11_error *err)
-{
-    CK_FUNCTION_LIST *fl = slot->module->fl;
-    CK_SESSION_HANDLE fresh;
-    bool full;
-    CK_RV rv = CKR_SESSION_COUNT;
-
-    pthread_mutex_lock(&slot->lock);
-    full = slot->open_count >= slot->module->max_sessions;
-    pthread_mutex_unlock(&slot->lock);
-    if (!full)
-        rv = p11_C_OpenSession(fl, slot->id, &fresh);
-    if (rv == CKR_OK) {
-        /* May well fail: it is the one that went bad. */
-        p11_C_CloseSession(fl, session->handle);
-    } else if (rv == CKR_SESSION_COUNT) {
-        p11_C_CloseSession(fl, session->handle);
-        rv = p11_C_OpenSession(fl, slot->id, &fresh);
-    }
-    if (rv != CKR_OK)
-        return p11_error_call(err, rv, "C_OpenSession", slot->where);
-    session->handle = fresh;
-    return CKR_OK;
-}
-
-/* Give back a session that cannot be used: the pool shrinks by one. */
+/* Close a session that is lent; the pool shrinks by one. */
 static void session_discard(struct p11_slot *slot, struct p11_session *session)
 {
-    p11_C_CloseSession(slot->module->fl, session->handle);
+    /* It counts until it is closed. */
+    if (session->handle != CK_INVALID_HANDLE)
+        p11_C_CloseSession(slot->module->fl, session->handle);
     free(session);
     pthread_mutex_lock(&slot->lock);
     slot->open_count--;
@@ -302,11 +257,90 @@ static void session_discard(struct p11_slot *slot, struct p11_session *session)
     pthread_mutex_unlock(&slot->lock);
 }
 
-/* What we found out ourselves, and a refused PIN, leave a session intact. */
+static void session_return(struct p11_slot *slot, struct p11_session *session)
+{
+    bool keep;
+
+    pthread_mutex_lock(&slot->lock);
+    /* One is always kept: closing the last would log out. */
+    keep = slot->idle_count < slot->module->max_idle || slot->waiters != NULL ||
+           slot->idle_count == 0;
+    if (keep) {
+        session->next = slot->idle;
+        slot->idle = session;
+        slot->idle_count++;
+        slot->lent_count--;
+        pool_serve(slot);
+    }
+    pthread_mutex_unlock(&slot->lock);
+    if (!keep)
+        session_discard(slot, session);
+}
+
+/*
+ * One thread at a time, or another would take the place that a session which
+ * had to be closed first has left.  Returns whether there is room for one
+ * session more, which is then counted.
+ */
+static bool replace_begin(struct p11_slot *slot)
+{
+    bool spare;
+
+    pthread_mutex_lock(&slot->lock);
+    while (slot->replacing)
+        pthread_cond_wait(&slot->replaced, &slot->lock);
+    slot->replacing = true;
+    spare = pool_may_open(slot);
+    if (spare)
+        slot->open_count++;
+    pthread_mutex_unlock(&slot->lock);
+    return spare;
+}
+
+static void replace_end(struct p11_slot *slot, struct p11_session *session,
+                        bool spare, bool full)
+{
+    pthread_mutex_lock(&slot->lock);
+    session->epoch = slot->epoch;
+    slot->replacing = false;
+    pthread_cond_signal(&slot->replaced);
+    if (spare)
+        slot->open_count--;
+    if (full)
+        pool_learn_limit(slot);
+    pool_serve(slot);
+    pthread_mutex_unlock(&slot->lock);
+}
+
+CK_RV p11_session_replace(struct p11_slot *slot, struct p11_session *session,
+                          struct p11_error *err)
+{
+    CK_FUNCTION_LIST *fl = slot->module->fl;
+    CK_SESSION_HANDLE fresh, old = session->handle;
+    bool spare = replace_begin(slot);
+    CK_RV first = CKR_SESSION_COUNT, rv;
+
+    if (spare)
+        first = p11_C_OpenSession(fl, slot->id, &fresh);
+    rv = first;
+    /* May well fail: it is the one that went bad.  Never closed twice. */
+    if ((rv == CKR_OK || rv == CKR_SESSION_COUNT) && old != CK_INVALID_HANDLE) {
+        p11_C_CloseSession(fl, old);
+        session->handle = CK_INVALID_HANDLE;
+    }
+    if (rv == CKR_SESSION_COUNT)
+        rv = p11_C_OpenSession(fl, slot->id, &fresh);
+    replace_end(slot, session, spare, spare && first == CKR_SESSION_COUNT);
+    if (rv != CKR_OK)
+        return p11_error_call(err, rv, "C_OpenSession", slot->where);
+    session->handle = fresh;
+    return CKR_OK;
+}
+
+/* What we found out ourselves leaves a session intact. */
 static bool is_sound_after(CK_RV rv)
 {
-    return rv == CKR_OK || P11_RV_IS_OURS(rv) ||
-           p11_rv_info(rv)->class == P11_CLASS_PIN;
+    return rv == CKR_OK || P11_RV_IS_OURS(rv);
 }
 
 void p11_session_give_back(struct p11_slot *slot, struct p11_session *session,
@@ -334,7 +368,8 @@ void p11_session_pool_pause(struct p11_slot *slot,
 void p11_session_pool_resume(struct p11_slot *slot)
 {
     pthread_mutex_lock(&slot->lock);
-    slot->paused = false;
+    /* For good, once the process exits. */
+    slot->paused = p11_module_exiting();
     pthread_cond_broadcast(&slot->quiet);
     pool_serve(slot);
     pthread_mutex_unlock(&slot->lock);

@@ -50,8 +50,9 @@ void p11_session_pool_pause(struct p11_slot *slot,
 void p11_session_pool_resume(struct p11_slot *slot);
 
 /*
- * For slot.c: make the pool's locks and counters as new, in a new slot or in
- * a fork's child, where the sessions of before are forgotten, not closed.
+ * For slot.c: make the pool's conditions and counters as new, in a new slot or
+ * in a fork's child, where the sessions of before are forgotten, not closed.
+ * The lock stays as it is.
  */
 void p11_session_pool_init(struct p11_slot *slot);
 /* Close all idle sessions (if asked to) and free them. */

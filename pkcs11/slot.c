@@ -33,6 +33,7 @@ static struct p11_slot *slot_new(struct p11_module *module, CK_SLOT_ID id,
     slot->present = true;
     printable(slot->label, token->label, sizeof(token->label));
     snprintf(slot->where, sizeof(slot->where), "token \"%s\"", slot->label);
+    pthread_mutex_init(&slot->lock, NULL);
     pthread_cond_init(&slot->login_done, NULL);
     p11_session_pool_init(slot);
     return slot;
@@ -43,7 +44,13 @@ void p11_slot_free(struct p11_slot *slot, bool close_sessions)
     p11_session_pool_deinit(slot, close_sessions);
     pthread_cond_destroy(&slot->login_done);
     p11_pin_free(slot->pin);
-    p11_pin_free(slot->bad_pin);
+    while (slot->refused != NULL) {
+        struct p11_refused *refused = slot->refused;
+
+        slot->refused = refused->next;
+        p11_pin_free(refused->pin);
+        free(refused);
+    }
     free(slot);
 }
 
@@ -60,6 +67,8 @@ static CK_RV list_slots(CK_FUNCTION_LIST *fl, CK_SLOT_ID **ids, CK_ULONG *count)
 {
     CK_RV rv = CKR_BUFFER_TOO_SMALL;
 
+    CK_ULONG room = 0;
+
     *ids = NULL;
     /* A token may be plugged in between the two calls. */
     for (int i = 0; i < 3 && rv == CKR_BUFFER_TOO_SMALL; i++) {
@@ -71,8 +80,11 @@ static CK_RV list_slots(CK_FUNCTION_LIST *fl, CK_SLOT_ID **ids, CK_ULONG *count)
         *ids = calloc(*count, sizeof(**ids));
         if (*ids == NULL)
             return CKR_HOST_MEMORY;
+        room = *count;
         rv = p11_C_GetSlotList(fl, CK_TRUE, *ids, count);
     }
+    if (*count > room)
+        *count = room;
     return rv;
 }
 
@@ -97,14 +109,13 @@ static CK_RV merge_slot(struct p11_module *module, CK_SLOT_ID id,
     CK_RV rv = CKR_OK;
 
     pthread_mutex_lock(&module->lock);
-    for (slot = module->slots; slot != NULL; slot = slot->next) {
-        if (slot->id == id)
-            slot->present = false;
-    }
     slot = token != NULL ? known_slot(module, id, token) : NULL;
-    if (slot != NULL) {
-        slot->present = true;
-    } else if (token != NULL) {
+    /* Set once each: others match at the same time. */
+    for (struct p11_slot *s = module->slots; s != NULL; s = s->next) {
+        if (s->id == id)
+            s->present = s == slot;
+    }
+    if (slot == NULL && token != NULL) {
         slot = slot_new(module, id, token);
         if (slot == NULL) {
             rv = CKR_HOST_MEMORY;
@@ -115,6 +126,27 @@ static CK_RV merge_slot(struct p11_module *module, CK_SLOT_ID id,
     }
     pthread_mutex_unlock(&module->lock);
     return rv;
+}
+
+static bool is_listed(CK_SLOT_ID id, const CK_SLOT_ID *ids, CK_ULONG count)
+{
+    for (CK_ULONG i = 0; i < count; i++) {
+        if (ids[i] == id)
+            return true;
+    }
+    return false;
+}
+
+/* Tokens in slots that are no longer among those with a token are gone. */
+static void forget_removed(struct p11_module *module, const CK_SLOT_ID *ids,
+                           CK_ULONG count)
+{
+    pthread_mutex_lock(&module->lock);
+    for (struct p11_slot *s = module->slots; s != NULL; s = s->next) {
+        if (!is_listed(s->id, ids, count))
+            s->present = false;
+    }
+    pthread_mutex_unlock(&module->lock);
 }
 
 /* A slot that is empty or not ours to use is no fault of the token's. */
@@ -138,6 +170,8 @@ static CK_RV look(struct p11_module *module, CK_RV *fault,
     *fault = CKR_OK;
     if (rv != CKR_OK)
         p11_error_call(err, rv, "C_GetSlotList", module->path);
+    else
+        forget_removed(module, ids, count);
     for (CK_ULONG i = 0; rv == CKR_OK && i < count; i++) {
         CK_TOKEN_INFO token;
         CK_RV answer = p11_C_GetTokenInfo(module->fl, ids[i], &token);

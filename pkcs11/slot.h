@@ -19,9 +19,17 @@
 struct p11_session {
     struct p11_session *next; /* among the idle ones */
     CK_SESSION_HANDLE handle;
+    unsigned long epoch; /* of the slot, when it was opened */
 };
 
 struct p11_waiter;
+
+/* A PIN that the token refused, and how: it is not tried a second time. */
+struct p11_refused {
+    struct p11_refused *next;
+    struct p11_pin *pin; /* owned; NULL: typed at the token */
+    CK_RV rv;
+};
 
 enum p11_login_state { P11_LOGGED_OUT, P11_LOGIN_BUSY, P11_LOGGED_IN };
 
@@ -43,16 +51,18 @@ struct p11_slot {
     unsigned long epoch;
     enum p11_login_state login;
     pthread_cond_t login_done;
-    struct p11_pin *pin;     /* that logged in, for recovery and children */
-    struct p11_pin *bad_pin; /* that was refused: not tried a second time */
-    CK_RV bad_pin_rv;
+    struct p11_pin *pin; /* that logged in, for recovery and children */
+    /* A PIN that was one of these two is freed with the slot only. */
+    struct p11_refused *refused;
 
     struct p11_session *idle; /* last in, first out */
     unsigned long idle_count, open_count, lent_count;
     unsigned long limit;      /* learned from the token; 0: none known */
     struct timespec limit_at; /* when */
     struct p11_waiter *waiters, **waiters_end; /* first come, first served */
-    bool paused;                               /* by a fork, or for good */
+    bool replacing; /* a thread is in p11_session_replace() */
+    pthread_cond_t replaced;
+    bool paused;          /* by a fork, or for good */
     pthread_cond_t quiet; /* nothing is lent, or no longer paused */
 };
 

@@ -70,64 +70,26 @@ static const struct p11_uri_attr *find(const char *name, size_t len)
     return NULL;
 }
 
-/* Levenshtein's distance, upper and lower case alike; len <= NAME_SHOWN. */
-static size_t distance(const char *name, size_t len, const char *known)
+static const char *known_name(size_t i)
 {
-    size_t row[NAME_SHOWN + 1]; /* from known so far to each prefix of name */
-    size_t diagonal, above, i;
-
-    for (i = 0; i <= len; i++)
-        row[i] = i;
-    for (; *known != '\0'; known++) {
-        diagonal = row[0]++;
-        for (i = 1; i <= len; i++) {
-            above = row[i];
-            if (strncasecmp(&name[i - 1], known, 1) != 0)
-                diagonal++;
-            row[i] = (above < row[i - 1] ? above : row[i - 1]) + 1;
-            if (diagonal < row[i])
-                row[i] = diagonal;
-            diagonal = above;
-        }
-    }
-    return row[len];
-}
-
-/* The attribute that was probably meant, or NULL. */
-static const char *nearest(const char *name, size_t len)
-{
-    const char *known = NULL;
-    size_t best = 3; /* two slips at most */
-    size_t d, i;
-
-    for (i = 0; i < P11_URI_N_ATTRS; i++) {
-        d = distance(name, len, p11_uri_attrs[i].name);
-        if (d < best && d < len && d < strlen(p11_uri_attrs[i].name)) {
-            best = d;
-            known = p11_uri_attrs[i].name;
-        }
-    }
-    return known;
+    return i < P11_URI_N_ATTRS ? p11_uri_attrs[i].name : NULL;
 }
 
 /* Refuse a name that no row has; equals: whether a "=" follows it. */
 static CK_RV refuse_unknown(const struct walk *walk, const char *name,
                             size_t len, bool equals)
 {
+    static const char plain[] = P11_URI_LETTERS P11_URI_DIGITS "-_";
     const char *known;
-    size_t i;
 
-    for (i = 0; i < len; i++) {
-        if (!p11_uri_is_one_of(name[i], P11_URI_LETTERS P11_URI_DIGITS "-_"))
-            break;
-    }
     /* A bare word behind the "?" may be a PIN that lacks its "pin-value=". */
-    if (len == 0 || i < len || len > NAME_SHOWN || (walk->query && !equals))
+    if (len == 0 || len > NAME_SHOWN || strspn(name, plain) < len ||
+        (walk->query && !equals))
         return p11_error_set(walk->err, P11_URI_INVALID,
                              "%s the \"?\" stands something that is not "
                              "NAME=VALUE",
                              walk->query ? "behind" : "before");
-    known = nearest(name, len);
+    known = p11_nearest(name, len, known_name);
     if (known == NULL)
         return p11_error_set(walk->err, P11_URI_INVALID,
                              "unknown attribute \"%.*s\"", (int)len, name);
@@ -176,21 +138,22 @@ static CK_RV walk_attribute(struct walk *walk, const char *text, size_t len)
 }
 
 /* The path or the query; either may be empty, an attribute may not. */
-static CK_RV walk_component(struct walk *walk, const char *text, size_t len)
+static CK_RV walk_component(struct walk *walk, const char *text,
+                            const char *end)
 {
-    const char *end = text + len, *next;
-    CK_RV rv;
+    const char *next;
+    bool more = text < end;
+    CK_RV rv = CKR_OK;
 
-    if (len == 0)
-        return CKR_OK;
-    for (;;) {
+    while (rv == CKR_OK && more) {
         next = memchr(text, walk->query ? '&' : ';', (size_t)(end - text));
-        rv = walk_attribute(walk, text,
-                            (size_t)((next == NULL ? end : next) - text));
-        if (rv != CKR_OK || next == NULL)
-            return rv;
+        more = next != NULL;
+        if (next == NULL)
+            next = end;
+        rv = walk_attribute(walk, text, (size_t)(next - text));
         text = next + 1;
     }
+    return rv;
 }
 
 bool p11_uri_has_scheme(const char *text)
@@ -218,10 +181,10 @@ CK_RV p11_uri_parse(const char *text, struct p11_uri **uri,
 
     path = text + SCHEME_LEN;
     query = strchrnul(path, '?');
-    rv = walk_component(&walk, path, (size_t)(query - path));
+    rv = walk_component(&walk, path, query);
     if (rv == CKR_OK && *query == '?') {
         walk.query = true;
-        rv = walk_component(&walk, query + 1, strlen(query + 1));
+        rv = walk_component(&walk, query + 1, query + strlen(query));
     }
     if (rv != CKR_OK) {
         p11_uri_free(walk.uri);
@@ -233,11 +196,9 @@ CK_RV p11_uri_parse(const char *text, struct p11_uri **uri,
 
 void p11_uri_free(struct p11_uri *uri)
 {
-    size_t i;
-
     if (uri == NULL)
         return;
-    for (i = 0; i < P11_URI_N_ATTRS; i++) {
+    for (size_t i = 0; i < P11_URI_N_ATTRS; i++) {
         if (p11_uri_attrs[i].offset != NO_VALUE)
             p11_uri_value_clear(p11_uri_value_of(&p11_uri_attrs[i], uri));
     }

@@ -3,18 +3,13 @@
  * pkcs11: URIs (RFC 7512), parsed strictly: the URI decides which key signs,
  * so that what is not understood is refused and never ignored.
  *
- * Refused, each with the attribute's name: unknown attributes in path or
- * query, attributes on the wrong side of the "?", repeated attributes,
- * characters that RFC 7512 does not allow unescaped, broken percent escapes,
- * %00 anywhere but in id, values longer than the PKCS #11 field they are
- * compared with (token, manufacturer, library-manufacturer and
- * library-description, slot-manufacturer 32; model, serial 16;
- * slot-description 64 bytes), a type that is not one of public, private, cert,
- * data, secret-key, slot-id that is not a decimal CK_ULONG, library-version
- * that is not "MAJOR" or "MAJOR.MINOR" with each at most 255, a relative
- * module-path, an empty attribute, a missing "=".  Values are UTF-8 after
- * decoding (id excepted); the scheme's case does not matter, attribute names'
- * does.  RFC 7512 lets vendors add attributes of any name: none is known here.
+ * Refused, each with the attribute's name: unknown attributes (RFC 7512 lets
+ * vendors add any: none is known here), empty ones, repeated ones, those on
+ * the wrong side of the "?" or without "="; characters that RFC 7512 does not
+ * allow unescaped, broken percent escapes, %00 and what is not UTF-8 anywhere
+ * but in id, values longer than the PKCS #11 field they are compared with; and
+ * what is no type, decimal slot-id, library-version or absolute module-path.
+ * The scheme's case does not matter, attribute names' does.
  *
  * A "pin-value=" inside another attribute's value, which the grammar allows,
  * is refused too: there it is a PIN behind a mistyped separator, about to be
@@ -78,9 +73,9 @@ bool p11_uri_matches_library(const struct p11_uri *uri, const CK_INFO *info);
 bool p11_uri_matches_token(const struct p11_uri *uri,
                            const CK_TOKEN_INFO *info);
 bool p11_uri_matches_slot_id(const struct p11_uri *uri, CK_SLOT_ID id);
-/* Needs C_GetSlotInfo: ask p11_uri_wants_slot_info first. */
-bool p11_uri_wants_slot_info(const struct p11_uri *uri);
 bool p11_uri_matches_slot(const struct p11_uri *uri, const CK_SLOT_INFO *info);
+/* Whether C_GetSlotInfo or C_GetInfo need be called for that. */
+bool p11_uri_wants_slot_info(const struct p11_uri *uri);
 bool p11_uri_wants_library_info(const struct p11_uri *uri);
 
 /*

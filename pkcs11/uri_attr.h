@@ -48,9 +48,6 @@ struct p11_uri_type {
 #define P11_URI_N_TYPES 5
 extern const struct p11_uri_type p11_uri_types[P11_URI_N_TYPES];
 
-/* Whether c, which may be NUL, is one of the characters of set. */
-bool p11_uri_is_one_of(char c, const char *set);
-
 /*
  * Read a value as it stands in the URI, len bytes at raw, which are part of a
  * NUL-terminated string, into *uri.  Returns as p11_uri_parse does.  What was
@@ -61,7 +58,7 @@ CK_RV p11_uri_set(const struct p11_uri_attr *attr, struct p11_uri *uri,
 
 /* The field that attr's offset names; NULL for P11_URI_NO_VALUE. */
 struct p11_uri_value *p11_uri_value_of(const struct p11_uri_attr *attr,
-                                       struct p11_uri *uri);
+                                       const struct p11_uri *uri);
 
 /* Cleanse and free what value owns. */
 void p11_uri_value_clear(struct p11_uri_value *value);

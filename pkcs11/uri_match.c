@@ -37,6 +37,8 @@ static bool matches(const struct p11_uri_value *value, const CK_UTF8CHAR *field,
            memcmp(text, value->bytes, len) == 0;
 }
 
+#define MATCHES(value, field) matches(&(value), field, sizeof(field))
+
 bool p11_uri_wants_library_info(const struct p11_uri *uri)
 {
     return uri->library_manufacturer.present ||
@@ -49,20 +51,16 @@ bool p11_uri_matches_library(const struct p11_uri *uri, const CK_INFO *info)
         (uri->library_version.major != info->libraryVersion.major ||
          uri->library_version.minor != info->libraryVersion.minor))
         return false;
-    return matches(&uri->library_manufacturer, info->manufacturerID,
-                   sizeof(info->manufacturerID)) &&
-           matches(&uri->library_description, info->libraryDescription,
-                   sizeof(info->libraryDescription));
+    return MATCHES(uri->library_manufacturer, info->manufacturerID) &&
+           MATCHES(uri->library_description, info->libraryDescription);
 }
 
 bool p11_uri_matches_token(const struct p11_uri *uri, const CK_TOKEN_INFO *info)
 {
-    return matches(&uri->token, info->label, sizeof(info->label)) &&
-           matches(&uri->manufacturer, info->manufacturerID,
-                   sizeof(info->manufacturerID)) &&
-           matches(&uri->model, info->model, sizeof(info->model)) &&
-           matches(&uri->serial, info->serialNumber,
-                   sizeof(info->serialNumber));
+    return MATCHES(uri->token, info->label) &&
+           MATCHES(uri->manufacturer, info->manufacturerID) &&
+           MATCHES(uri->model, info->model) &&
+           MATCHES(uri->serial, info->serialNumber);
 }
 
 bool p11_uri_matches_slot_id(const struct p11_uri *uri, CK_SLOT_ID id)
@@ -77,117 +75,73 @@ bool p11_uri_wants_slot_info(const struct p11_uri *uri)
 
 bool p11_uri_matches_slot(const struct p11_uri *uri, const CK_SLOT_INFO *info)
 {
-    return matches(&uri->slot_manufacturer, info->manufacturerID,
-                   sizeof(info->manufacturerID)) &&
-           matches(&uri->slot_description, info->slotDescription,
-                   sizeof(info->slotDescription));
+    return MATCHES(uri->slot_manufacturer, info->manufacturerID) &&
+           MATCHES(uri->slot_description, info->slotDescription);
 }
 
 /* A text being written into a buffer that may be too short for it. */
 struct output {
-    char *at;
-    size_t room;           /* with the NUL: 1 when it is full */
-    const char *separator; /* before the next attribute */
-    bool cut;              /* something had no room */
+    char *buf;
+    size_t size, len; /* len: of the whole, as snprintf(3) counts */
 };
 
 __attribute__((format(printf, 2, 3))) static void put(struct output *out,
                                                       const char *format, ...)
 {
+    size_t used = out->len < out->size ? out->len : out->size - 1;
     va_list args;
-    size_t len;
 
     va_start(args, format);
-    len = (size_t)vsnprintf(out->at, out->room, format, args);
+    out->len +=
+        (size_t)vsnprintf(out->buf + used, out->size - used, format, args);
     va_end(args);
-    if (len >= out->room) { /* and for -1, which is the largest size_t */
-        out->cut = true;
-        len = out->room - 1;
-    }
-    out->at += len;
-    out->room -= len;
 }
 
-/* plain: the characters that need no percent-encoding. */
 static void put_value(struct output *out, const struct p11_uri_value *value,
                       const char *plain)
 {
-    size_t i;
+    for (size_t i = 0; i < value->len; i++) {
+        unsigned char c = (unsigned char)value->bytes[i];
 
-    for (i = 0; i < value->len; i++) {
-        if (p11_uri_is_one_of(value->bytes[i], plain))
-            put(out, "%c", value->bytes[i]);
-        else
-            put(out, "%%%02X", (unsigned)(unsigned char)value->bytes[i]);
+        put(out, c != '\0' && strchr(plain, c) != NULL ? "%c" : "%%%02X", c);
     }
-}
-
-static void put_name(struct output *out, const struct p11_uri_attr *attr)
-{
-    put(out, "%s%s=", out->separator, attr->name);
-    out->separator = ";";
 }
 
 static void put_attribute(struct output *out, const struct p11_uri_attr *attr,
                           const struct p11_uri *uri)
 {
-    const struct p11_uri_value *value;
-    size_t i;
+    const struct p11_uri_value *value = p11_uri_value_of(attr, uri);
+    const char *begin = out->len < sizeof(P11_URI_SCHEME) ? "" : ";";
 
-    switch (attr->kind) {
-    case P11_URI_TEXT:
-    case P11_URI_BYTES:
-        value = (const void *)((const char *)uri + attr->offset);
-        if (!value->present)
-            return;
-        put_name(out, attr);
+    if (value != NULL && value->present) {
+        put(out, "%s%s=", begin, attr->name);
         /* RFC 7512, 2.3 recommends to percent-encode the whole of id. */
         put_value(out, value, attr->kind == P11_URI_TEXT ? SHOWN_PLAIN : "");
-        return;
-    case P11_URI_TYPE:
-        for (i = 0; uri->has_type && i < P11_URI_N_TYPES; i++) {
-            if (p11_uri_types[i].class == uri->type) {
-                put_name(out, attr);
-                put(out, "%s", p11_uri_types[i].name);
-            }
+    } else if (attr->kind == P11_URI_VERSION && uri->has_library_version) {
+        put(out, "%s%s=%u.%u", begin, attr->name, uri->library_version.major,
+            uri->library_version.minor);
+    } else if (attr->kind == P11_URI_SLOT_ID && uri->has_slot_id) {
+        put(out, "%s%s=%lu", begin, attr->name, uri->slot_id);
+    } else if (attr->kind == P11_URI_TYPE && uri->has_type) {
+        for (size_t i = 0; i < P11_URI_N_TYPES; i++) {
+            if (p11_uri_types[i].class == uri->type)
+                put(out, "%s%s=%s", begin, attr->name, p11_uri_types[i].name);
         }
-        return;
-    case P11_URI_VERSION:
-        if (!uri->has_library_version)
-            return;
-        put_name(out, attr);
-        put(out, "%u.%u", (unsigned)uri->library_version.major,
-            (unsigned)uri->library_version.minor);
-        return;
-    case P11_URI_SLOT_ID:
-        if (!uri->has_slot_id)
-            return;
-        put_name(out, attr);
-        put(out, "%lu", uri->slot_id);
-        return;
-    case P11_URI_PATH:
-    case P11_URI_PIN_VALUE:
-    case P11_URI_PIN_SOURCE:
-        return; /* in a query only */
     }
 }
 
 void p11_uri_describe(const struct p11_uri *uri, char *buf, size_t size)
 {
-    static const char dots[] = "...";
-    struct output out = { .at = buf, .room = size, .separator = "" };
-    size_t i, n;
+    struct output out = { .buf = buf, .size = size };
+    size_t dots = size > 3 ? 3 : size - 1;
 
     if (size == 0)
         return;
     put(&out, "%s", P11_URI_SCHEME);
-    for (i = 0; i < P11_URI_N_ATTRS; i++) {
+    for (size_t i = 0; i < P11_URI_N_ATTRS; i++) {
         if (!p11_uri_attrs[i].query)
             put_attribute(&out, &p11_uri_attrs[i], uri);
     }
-    if (out.cut) {
-        n = size > strlen(dots) ? strlen(dots) : size - 1;
-        memcpy(buf + size - 1 - n, dots, n);
-        buf[size - 1] = '\0';
-    }
+    if (out.len >= size)
+        memset(buf + size - 1 - dots, '.', dots);
 }

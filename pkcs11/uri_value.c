@@ -9,6 +9,7 @@
  */
 #include "uri_attr.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,9 @@
 #define NOT_PLAIN(marks)                                                       \
     "all but letters, digits and " marks " must be percent-encoded, a blank "  \
     "is %20"
+
+/* What a hexadecimal digit is worth, in ASCII: letters begin at 0x41, 0x61. */
+#define HEX_DIGIT(c) (((c)&15) + 9 * ((c) >> 6))
 
 const struct p11_uri_type p11_uri_types[P11_URI_N_TYPES] = {
     { "public", CKO_PUBLIC_KEY }, { "private", CKO_PRIVATE_KEY },
@@ -33,63 +37,46 @@ CK_RV p11_uri_invalid(struct p11_error *err, const struct p11_uri_attr *attr,
     return p11_error_set(err, P11_URI_INVALID, "%s: %s", attr->name, why);
 }
 
-bool p11_uri_is_one_of(char c, const char *set)
-{
-    return c != '\0' && strchr(set, c) != NULL;
-}
-
-static int hex_digit(char c)
-{
-    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-    const char *at = c == '\0' ? NULL : strchr(digits, c);
-
-    return at == NULL ? -1 : (int)(at - digits) % 16;
-}
-
-/* Well-formed UTF-8, by the rows of the grammar in RFC 3629, section 4. */
+/* Well-formed UTF-8: RFC 3629, sections 3 and 4. */
 static bool is_utf8(const char *text, size_t len)
 {
     static const struct {
-        unsigned char first, last; /* of the first byte */
-        unsigned char low, high;   /* of the second; the others are 80-BF */
-        size_t more;               /* bytes that follow the first */
-    } rows[] = {
-        { 0x00, 0x7F, 0x00, 0x00, 0 }, { 0xC2, 0xDF, 0x80, 0xBF, 1 },
-        { 0xE0, 0xE0, 0xA0, 0xBF, 2 }, { 0xE1, 0xEC, 0x80, 0xBF, 2 },
-        { 0xED, 0xED, 0x80, 0x9F, 2 }, { 0xEE, 0xEF, 0x80, 0xBF, 2 },
-        { 0xF0, 0xF0, 0x90, 0xBF, 3 }, { 0xF1, 0xF3, 0x80, 0xBF, 3 },
-        { 0xF4, 0xF4, 0x80, 0x8F, 3 },
-    };
-    const size_t n_rows = sizeof(rows) / sizeof(rows[0]);
-    const unsigned char *at = (const unsigned char *)text;
-    const unsigned char *end = at + len;
-    size_t row, i;
+        unsigned char mask, bits; /* of the first byte */
+        uint32_t least;           /* a smaller one has a shorter form */
+    } forms[] = { { 0x80, 0x00, 0x0 },
+                  { 0xE0, 0xC0, 0x80 },
+                  { 0xF0, 0xE0, 0x800 },
+                  { 0xF8, 0xF0, 0x10000 } };
+    const unsigned char *at = (const unsigned char *)text, *end = at + len;
+    uint32_t point;
+    size_t more, i;
 
-    while (at < end) {
-        for (row = 0; row < n_rows; row++) {
-            if (*at >= rows[row].first && *at <= rows[row].last)
+    for (; at < end; at += more + 1) {
+        for (more = 0; more < 4; more++) { /* bytes behind the first */
+            if ((*at & forms[more].mask) == forms[more].bits)
                 break;
         }
-        if (row == n_rows || (size_t)(end - at) <= rows[row].more)
+        if (more == 4 || (size_t)(end - at) <= more)
             return false;
-        if (rows[row].more > 0 &&
-            (at[1] < rows[row].low || at[1] > rows[row].high))
-            return false;
-        for (i = 2; i <= rows[row].more; i++) {
-            if (at[i] < 0x80 || at[i] > 0xBF)
+        point = *at & (unsigned char)~forms[more].mask;
+        for (i = 1; i <= more; i++) {
+            if ((at[i] & 0xC0) != 0x80)
                 return false;
+            point = point << 6 | (at[i] & 0x3F);
         }
-        at += rows[row].more + 1;
+        if (point < forms[more].least || point > 0x10FFFF ||
+            (point >= 0xD800 && point <= 0xDFFF))
+            return false;
     }
     return true;
 }
 
 struct p11_uri_value *p11_uri_value_of(const struct p11_uri_attr *attr,
-                                       struct p11_uri *uri)
+                                       const struct p11_uri *uri)
 {
     if (attr->offset == P11_URI_NO_VALUE)
         return NULL;
-    return (void *)((char *)uri + attr->offset);
+    return (void *)((const char *)uri + attr->offset);
 }
 
 /* Every value is cleansed, so that none of the few that are PINs is missed. */
@@ -106,49 +93,41 @@ static CK_RV decode(const struct p11_uri_attr *attr,
                     struct p11_uri_value *value, const char *raw, size_t len,
                     struct p11_error *err)
 {
-    const char *marks = attr->query ? QUERY_MARKS : PATH_MARKS;
-    int high, low;
-    size_t i;
+    const char *plain = attr->query ? P11_URI_LETTERS P11_URI_DIGITS QUERY_MARKS
+                                    : P11_URI_LETTERS P11_URI_DIGITS PATH_MARKS;
+    const char *end = raw + len;
+    size_t n;
 
     value->bytes = calloc(len + 1, 1);
     if (value->bytes == NULL)
         return p11_error_set(err, CKR_HOST_MEMORY, "%s", attr->name);
     value->present = true;
-    for (i = 0; i < len; i++) {
-        if (raw[i] == '%') {
-            /* Behind len comes a separator or NUL, which is no hex digit. */
-            high = hex_digit(raw[i + 1]);
-            low = high < 0 ? -1 : hex_digit(raw[i + 2]);
-            if (low < 0)
-                return p11_uri_invalid(err, attr,
-                                       "\"%\" without two hexadecimal digits; "
-                                       "\"%\" itself is %25");
-            value->bytes[value->len++] = (char)(high * 16 + low);
-            i += 2;
-        } else if (p11_uri_is_one_of(raw[i], P11_URI_LETTERS P11_URI_DIGITS) ||
-                   p11_uri_is_one_of(raw[i], marks)) {
-            value->bytes[value->len++] = raw[i];
-        } else {
+    /* Behind len comes a separator or NUL, which is neither plain nor hex. */
+    for (;;) {
+        n = strspn(raw, plain);
+        memcpy(value->bytes + value->len, raw, n);
+        value->len += n;
+        raw += n;
+        if (raw == end)
+            break;
+        if (*raw != '%')
             return p11_uri_invalid(err, attr,
                                    attr->query ? NOT_PLAIN(QUERY_MARKS)
                                                : NOT_PLAIN(PATH_MARKS));
-        }
+        if (strspn(raw + 1, P11_URI_DIGITS "ABCDEFabcdef") < 2)
+            return p11_uri_invalid(err, attr,
+                                   "\"%\" without two hexadecimal digits; "
+                                   "\"%\" itself is %25");
+        value->bytes[value->len++] =
+            (char)(HEX_DIGIT(raw[1]) * 16 + HEX_DIGIT(raw[2]));
+        raw += 3;
     }
     if (attr->max != 0 && value->len > attr->max)
         return p11_error_set(err, P11_URI_INVALID, "%s: longer than %zu bytes",
                              attr->name, attr->max);
-    return CKR_OK;
-}
-
-/* The same for text: UTF-8 (RFC 7512, 2.3) that holds no NUL. */
-static CK_RV decode_text(const struct p11_uri_attr *attr,
-                         struct p11_uri_value *value, const char *raw,
-                         size_t len, struct p11_error *err)
-{
-    CK_RV rv = decode(attr, value, raw, len, err);
-
-    if (rv != CKR_OK)
-        return rv;
+    if (attr->kind == P11_URI_BYTES)
+        return CKR_OK;
+    /* Text is UTF-8 (RFC 7512, 2.3) that holds no NUL. */
     if (memchr(value->bytes, '\0', value->len) != NULL)
         return p11_uri_invalid(err, attr, "%00 is not text");
     if (!is_utf8(value->bytes, value->len))
@@ -176,22 +155,13 @@ static CK_RV set_type(const struct p11_uri_attr *attr, struct p11_uri *uri,
         err, attr, "not one of public, private, cert, secret-key, data");
 }
 
-/* 1*DIGIT, leading zeros included, of at most max. */
+/* 1*DIGIT, leading zeros included, of at most max; behind len is no digit. */
 static bool decimal(const char *text, size_t len, CK_ULONG max, CK_ULONG *value)
 {
-    CK_ULONG digit;
-    size_t i;
-
-    *value = 0;
-    for (i = 0; i < len; i++) {
-        if (!p11_uri_is_one_of(text[i], P11_URI_DIGITS))
-            return false;
-        digit = (CK_ULONG)(text[i] - '0');
-        if (*value > (max - digit) / 10)
-            return false;
-        *value = *value * 10 + digit;
-    }
-    return len > 0;
+    errno = 0;
+    *value = strtoul(text, NULL, 10);
+    return len > 0 && strspn(text, P11_URI_DIGITS) == len && errno == 0 &&
+           *value <= max;
 }
 
 static CK_RV set_version(const struct p11_uri_attr *attr, struct p11_uri *uri,
@@ -233,14 +203,11 @@ static CK_RV set_pin(const struct p11_uri_attr *attr, struct p11_uri *uri,
     if (uri->pin.kind != P11_PIN_NONE)
         return p11_error_set(err, P11_URI_INVALID,
                              "pin-value and pin-source exclude each other");
-    rv = decode_text(attr, &value, raw, len, err);
-    if (rv != CKR_OK)
-        goto out;
-    if (attr->kind == P11_URI_PIN_VALUE)
+    rv = decode(attr, &value, raw, len, err);
+    if (rv == CKR_OK && attr->kind == P11_URI_PIN_VALUE)
         rv = p11_pin_source_literal(value.bytes, attr->name, &uri->pin, err);
-    else
+    else if (rv == CKR_OK)
         rv = p11_pin_source_uri(value.bytes, &uri->pin, err);
-out:
     p11_uri_value_clear(&value);
     return rv;
 }
@@ -250,10 +217,9 @@ CK_RV p11_uri_set(const struct p11_uri_attr *attr, struct p11_uri *uri,
 {
     switch (attr->kind) {
     case P11_URI_BYTES:
-        return decode(attr, p11_uri_value_of(attr, uri), raw, len, err);
     case P11_URI_TEXT:
     case P11_URI_PATH:
-        return decode_text(attr, p11_uri_value_of(attr, uri), raw, len, err);
+        return decode(attr, p11_uri_value_of(attr, uri), raw, len, err);
     case P11_URI_TYPE:
         return set_type(attr, uri, raw, len, err);
     case P11_URI_VERSION:

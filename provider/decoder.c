@@ -6,8 +6,7 @@
  *     SEQUENCE { VisibleString "PKCS#11 Provider URI v1.0", UTF8String URI }
  *
  * Two steps, as libcrypto's decoders chain: from PEM to DER, and from DER to
- * a key.  libcrypto asks the decoder of each key type in turn; the first one
- * loads the key and says of which type it is, so that the token is asked once.
+ * a key, for which libcrypto asks the decoder of each key type in turn.
  */
 #include <openssl/asn1.h>
 #include <openssl/bio.h>
@@ -24,14 +23,63 @@
 #define STRUCTURE "pkcs11-provider-uri"
 #define VERSION   "PKCS#11 Provider URI v1.0"
 
-static void *decoder_newctx(void *provctx)
+struct der_ctx {
+    struct prov_ctx *prov;
+    const struct prov_alg *alg; /* the type that this decoder is for */
+};
+
+/*
+ * One PEM block on its way through libcrypto, in this thread.  The decoder of
+ * each key type is asked about it, and the token but once.  And libcrypto's
+ * store, which stands between, forgets what is raised below it: the reason is
+ * left here and raised above.
+ */
+struct pem_block {
+    struct prov_key *key; /* owned; NULL until it is loaded */
+    struct p11_error err; /* why it is not; rv CKR_OK for no reason */
+};
+
+static _Thread_local struct pem_block *current_block;
+
+static void *pem_newctx(void *provctx)
 {
     return provctx; /* nothing to remember */
 }
 
-static void decoder_freectx(void *vctx)
+static void pem_freectx(void *vctx)
 {
     (void)vctx;
+}
+
+static void *der_newctx(struct prov_ctx *prov, const struct prov_alg *alg)
+{
+    struct der_ctx *ctx = OPENSSL_zalloc(sizeof(*ctx));
+
+    if (ctx != NULL) {
+        ctx->prov = prov;
+        ctx->alg = alg;
+    }
+    return ctx;
+}
+
+static void *rsa_newctx(void *provctx)
+{
+    return der_newctx(provctx, &prov_alg_rsa);
+}
+
+static void *ec_newctx(void *provctx)
+{
+    return der_newctx(provctx, &prov_alg_ec);
+}
+
+static void *ed25519_newctx(void *provctx)
+{
+    return der_newctx(provctx, &prov_alg_ed25519);
+}
+
+static void der_freectx(void *vctx)
+{
+    OPENSSL_free(vctx);
 }
 
 static int private_key_selected(void *provctx, int selection)
@@ -46,13 +94,6 @@ static int pem_selected(void *provctx, int selection)
     (void)selection;
     return 1;
 }
-
-/*
- * Where der_decode() leaves its reason if a pem_decode() of this thread waits
- * for it: between the two stand libcrypto's store and decoders, which forget
- * what is raised below them.
- */
-static _Thread_local struct p11_error *pem_error;
 
 static int hand_over_der(unsigned char *der, size_t len, OSSL_CALLBACK *cb,
                          void *arg)
@@ -69,22 +110,23 @@ static int hand_over_der(unsigned char *der, size_t len, OSSL_CALLBACK *cb,
     return cb(params, arg);
 }
 
-static int decode_wrapped(struct prov_ctx *ctx, unsigned char *der, size_t len,
-                          OSSL_CALLBACK *cb, void *arg)
+static int decode_block(struct prov_ctx *ctx, unsigned char *der, size_t len,
+                        OSSL_CALLBACK *cb, void *arg)
 {
-    struct p11_error err = { .rv = CKR_OK };
+    struct pem_block block = { NULL, { .rv = CKR_OK } };
     int ok;
 
     ctx->set_error_mark(ctx->handle);
-    pem_error = &err;
+    current_block = &block;
     ok = hand_over_der(der, len, cb, arg);
-    pem_error = NULL;
-    if (err.rv == CKR_OK) {
+    current_block = NULL;
+    prov_key_free(block.key);
+    if (block.err.rv == CKR_OK) {
         ctx->clear_last_error_mark(ctx->handle);
         return ok;
     }
     ctx->pop_error_to_mark(ctx->handle);
-    return prov_raise(ctx, &err);
+    return prov_raise(ctx, &block.err);
 }
 
 /* Another label, or no PEM at all, is for other decoders: not an error. */
@@ -108,10 +150,11 @@ static int pem_decode(void *vctx, OSSL_CORE_BIO *in, int selection,
     found = PEM_read_bio(bio, &name, &header, &der, &len);
     ctx->pop_error_to_mark(ctx->handle);
     if (found && strcmp(name, PEM_LABEL) == 0)
-        ok = decode_wrapped(ctx, der, (size_t)len, cb, arg);
+        ok = decode_block(ctx, der, (size_t)len, cb, arg);
     OPENSSL_free(name);
     OPENSSL_free(header);
-    OPENSSL_free(der);
+    if (found) /* the URI may have a pin-value */
+        OPENSSL_clear_free(der, (size_t)len);
     BIO_free(bio);
     return ok;
 }
@@ -122,10 +165,11 @@ get_value(const unsigned char **p, const unsigned char *end, int tag, long *len)
 {
     const unsigned char *value = *p;
     int found, class;
-    int bits;
+    int form = ASN1_get_object(&value, len, &found, &class, end - value);
 
-    bits = ASN1_get_object(&value, len, &found, &class, end - value);
-    if ((bits & 0x81) != 0 || found != tag || class != V_ASN1_UNIVERSAL)
+    /* Bit 7 is an error, bit 0 an indefinite length. */
+    if (form != (tag == V_ASN1_SEQUENCE ? V_ASN1_CONSTRUCTED : 0) ||
+        found != tag || class != V_ASN1_UNIVERSAL)
         return NULL;
     *p = value + *len;
     return value;
@@ -171,35 +215,54 @@ static char *read_uri(struct prov_ctx *ctx, OSSL_CORE_BIO *in)
     return uri;
 }
 
+/* Load the key that text names, once for each PEM block; cleanses text. */
+static CK_RV load_key(struct prov_ctx *ctx, char *text,
+                      OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg,
+                      struct prov_key **key, struct p11_error *err)
+{
+    struct p11_uri *uri = NULL;
+    CK_RV rv = CKR_OK;
+
+    if (current_block != NULL && current_block->key != NULL) {
+        *key = current_block->key;
+        prov_key_up_ref(*key);
+    } else {
+        rv = p11_uri_parse(text, &uri, err);
+        if (rv == CKR_OK)
+            rv = prov_key_load(ctx, uri, pw_cb, pw_arg, key, err);
+        p11_uri_free(uri);
+        if (rv == CKR_OK && current_block != NULL) {
+            prov_key_up_ref(*key);
+            current_block->key = *key;
+        }
+    }
+    OPENSSL_clear_free(text, strlen(text));
+    return rv;
+}
+
 static int der_decode(void *vctx, OSSL_CORE_BIO *in, int selection,
                       OSSL_CALLBACK *cb, void *arg,
                       OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg)
 {
-    struct prov_ctx *ctx = vctx;
-    struct p11_uri *uri = NULL;
+    const struct der_ctx *ctx = vctx;
     struct p11_error err;
     struct prov_key *key;
-    char *text = read_uri(ctx, in);
-    CK_RV rv;
-    int ok;
+    char *text = read_uri(ctx->prov, in);
+    int ok = 1; /* nothing of ours: for other decoders */
 
     (void)selection;
     if (text == NULL)
-        return 1; /* for other decoders */
-    rv = p11_uri_parse(text, &uri, &err);
-    OPENSSL_clear_free(text, strlen(text));
-    if (rv == CKR_OK)
-        rv = prov_key_load(ctx, uri, pw_cb, pw_arg, &key, &err);
-    p11_uri_free(uri);
-    if (rv == CKR_OK) {
-        ok = prov_key_hand_over(key, cb, arg);
-        prov_key_free(key);
-        return ok;
+        return 1;
+    if (load_key(ctx->prov, text, pw_cb, pw_arg, &key, &err) != CKR_OK) {
+        if (current_block == NULL)
+            return prov_raise(ctx->prov, &err);
+        current_block->err = err;
+        return 0;
     }
-    if (pem_error == NULL)
-        return prov_raise(ctx, &err);
-    *pem_error = err;
-    return 0;
+    if (key->alg == ctx->alg)
+        ok = prov_key_hand_over(key, cb, arg);
+    prov_key_free(key);
+    return ok;
 }
 
 #define FN(id, function)                                                       \
@@ -208,27 +271,31 @@ static int der_decode(void *vctx, OSSL_CORE_BIO *in, int selection,
     }
 
 static const OSSL_DISPATCH pem_functions[] = {
-    FN(NEWCTX, decoder_newctx),
-    FN(FREECTX, decoder_freectx),
+    FN(NEWCTX, pem_newctx),
+    FN(FREECTX, pem_freectx),
     FN(DOES_SELECTION, pem_selected),
     FN(DECODE, pem_decode),
     { 0, NULL },
 };
 
-static const OSSL_DISPATCH der_functions[] = {
-    FN(NEWCTX, decoder_newctx),
-    FN(FREECTX, decoder_freectx),
-    FN(DOES_SELECTION, private_key_selected),
-    FN(DECODE, der_decode),
-    { 0, NULL },
-};
+#define FROM_DER(newctx)                                                       \
+    FN(NEWCTX, newctx), FN(FREECTX, der_freectx),                              \
+        FN(DOES_SELECTION, private_key_selected), FN(DECODE, der_decode)
 
-#define FROM_DER PROV_PROPERTIES ",input=der,structure=" STRUCTURE
+static const OSSL_DISPATCH rsa_functions[] = { FROM_DER(rsa_newctx),
+                                               { 0, NULL } };
+static const OSSL_DISPATCH ec_functions[] = { FROM_DER(ec_newctx),
+                                              { 0, NULL } };
+static const OSSL_DISPATCH ed25519_functions[] = { FROM_DER(ed25519_newctx),
+                                                   { 0, NULL } };
+
+#define DER_PROPERTIES PROV_PROPERTIES ",input=der,structure=" STRUCTURE
 
 const OSSL_ALGORITHM prov_decoders[] = {
     { "DER", PROV_PROPERTIES ",input=pem", pem_functions, "PEM-wrapped URIs" },
-    { "RSA", FROM_DER, der_functions, "wrapped URIs of RSA keys" },
-    { "EC", FROM_DER, der_functions, "wrapped URIs of EC keys" },
-    { "ED25519", FROM_DER, der_functions, "wrapped URIs of Ed25519 keys" },
+    { "RSA", DER_PROPERTIES, rsa_functions, "wrapped URIs of RSA keys" },
+    { "EC", DER_PROPERTIES, ec_functions, "wrapped URIs of EC keys" },
+    { "ED25519", DER_PROPERTIES, ed25519_functions,
+      "wrapped URIs of Ed25519 keys" },
     { NULL, NULL, NULL, NULL },
 };

@@ -8,6 +8,7 @@
  * they then leave with the process, quietly.
  */
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/params.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -125,7 +126,10 @@ static const OSSL_ITEM *get_reason_strings(void *provctx)
 
 static void ctx_free(struct prov_ctx *ctx)
 {
+    /* A token that uses libcrypto may leave errors. */
+    ERR_set_mark();
     p11_module_close(atomic_load(&ctx->module));
+    ERR_pop_to_mark();
     for (size_t i = 0; i < PROV_DIGESTS; i++)
         EVP_MD_free(atomic_load(&ctx->digests[i]));
     OSSL_LIB_CTX_free(ctx->libctx);

@@ -151,9 +151,10 @@ static int check_size(const struct sig_ctx *ctx, const unsigned char *sig,
     }
     if (sigsize < needed)
         return prov_raise_rv(ctx->prov, CKR_BUFFER_TOO_SMALL,
-                             "a buffer of %zu bytes; the signature takes up "
-                             "to %zu",
-                             sigsize, needed);
+                             "%s: a buffer of %zu bytes; the signature takes "
+                             "up to %zu",
+                             p11_key_where(ctx->key->token_key), sigsize,
+                             needed);
     return 1;
 }
 

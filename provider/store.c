@@ -66,7 +66,20 @@ static int store_set_ctx_params(void *vctx, const OSSL_PARAM params[])
     struct store_ctx *ctx = vctx;
     const OSSL_PARAM *p =
         OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT);
+    /* OSSL_STORE_find(): what it asks for must not be passed over. */
+    static const char *const searches[] = {
+        OSSL_STORE_PARAM_SUBJECT, OSSL_STORE_PARAM_ISSUER,
+        OSSL_STORE_PARAM_SERIAL,  OSSL_STORE_PARAM_FINGERPRINT,
+        OSSL_STORE_PARAM_ALIAS,
+    };
 
+    for (size_t i = 0; i < sizeof(searches) / sizeof(searches[0]); i++) {
+        if (OSSL_PARAM_locate_const(params, searches[i]) != NULL)
+            return prov_raise_rv(ctx->prov, P11_UNSUPPORTED,
+                                 "a token is not searched by %s; name the key "
+                                 "by its URI",
+                                 searches[i]);
+    }
     return p == NULL || OSSL_PARAM_get_int(p, &ctx->expect);
 }
 

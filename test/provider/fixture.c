@@ -78,7 +78,7 @@ OSSL_LIB_CTX *fixture_module(const char *module, const char *options)
 
 OSSL_LIB_CTX *fixture_softhsm(const char *options)
 {
-    (void)fixture_required("SOFTHSM2_CONF");
+    fixture_copy_token();
     return fixture_module(fixture_required("SOFTHSM2_MODULE"), options);
 }
 
@@ -115,9 +115,11 @@ EVP_PKEY *fixture_key(OSSL_LIB_CTX *ctx, const char *name)
 }
 
 static OSSL_LIB_CTX *software;
+static OSSL_PROVIDER *software_provider;
 
 static void free_software(void)
 {
+    (void)OSSL_PROVIDER_unload(software_provider);
     OSSL_LIB_CTX_free(software);
     software = NULL;
 }
@@ -127,7 +129,8 @@ OSSL_LIB_CTX *fixture_software(void)
     if (software == NULL) {
         software = OSSL_LIB_CTX_new();
         assert_non_null(software);
-        assert_non_null(OSSL_PROVIDER_load(software, "default"));
+        software_provider = OSSL_PROVIDER_load(software, "default");
+        assert_non_null(software_provider);
         assert_int_equal(atexit(free_software), 0);
     }
     return software;
@@ -222,6 +225,34 @@ bool fixture_signs(OSSL_LIB_CTX *ctx, EVP_PKEY *key, EVP_PKEY *public)
     size_t len = fixture_sign(ctx, key, md, sig);
 
     return len > 0 && fixture_verify(public, md, sig, len);
+}
+
+static unsigned char message_digest[32];
+
+EVP_PKEY_CTX *fixture_signer(OSSL_LIB_CTX *ctx, EVP_PKEY *key)
+{
+    EVP_PKEY_CTX *signer = EVP_PKEY_CTX_new_from_pkey(ctx, key, NULL);
+    size_t len = 0;
+
+    assert_non_null(signer);
+    assert_int_equal(EVP_Q_digest(fixture_software(), "SHA256", NULL,
+                                  fixture_message, fixture_message_len,
+                                  message_digest, &len),
+                     1);
+    assert_int_equal(EVP_PKEY_sign_init(signer), 1);
+    assert_int_equal(EVP_PKEY_CTX_ctrl_str(signer, "digest", "SHA256"), 1);
+    return signer;
+}
+
+size_t fixture_sign_quietly(EVP_PKEY_CTX *signer,
+                            unsigned char sig[FIXTURE_SIGNATURE_MAX])
+{
+    size_t len = FIXTURE_SIGNATURE_MAX;
+
+    return EVP_PKEY_sign(signer, sig, &len, message_digest,
+                         sizeof(message_digest)) > 0
+               ? len
+               : 0;
 }
 
 static void copy(char *to, size_t size, const char *from)
@@ -332,9 +363,12 @@ void fixture_write(char path[256], const char *name, const char *text)
 
 void fixture_copy_token(void)
 {
+    static const char copied[] = "HSMSIGN_TEST_TOKEN_IS_A_COPY";
     char from[4096], conf[256], text[400];
     pid_t pid = 0;
 
+    if (getenv(copied) != NULL)
+        return;
     (void)fixture_directory();
     fixture_path(from, sizeof(from), "tokens", "");
     pid = fork();
@@ -349,6 +383,7 @@ void fixture_copy_token(void)
                    fixture_directory());
     fixture_write(conf, "softhsm2.conf", text);
     assert_int_equal(setenv("SOFTHSM2_CONF", conf, 1), 0);
+    assert_int_equal(setenv(copied, "1", 1), 0);
 }
 
 int fixture_wait(pid_t pid)

@@ -12,8 +12,8 @@
  * names of libraries are wrong.
  *
  * From the environment: HSMSIGN_PROVIDER, HSMSIGN_TOKEN (what make_token.sh
- * made), SOFTHSM2_MODULE, SOFTHSM2_CONF; HSMSIGN_FAKE where it is used.  All
- * must be there: without them the tests fail.
+ * made), SOFTHSM2_MODULE; HSMSIGN_FAKE where it is used.  All must be there:
+ * without them the tests fail.
  */
 #ifndef HSMSIGN_TEST_PROVIDER_FIXTURE_H
 #define HSMSIGN_TEST_PROVIDER_FIXTURE_H
@@ -77,7 +77,17 @@ bool fixture_verify(EVP_PKEY *public, const char *md, const unsigned char *sig,
                     size_t len);
 /* Both at once, with SHA-256 where the key takes a digest. */
 bool fixture_signs(OSSL_LIB_CTX *ctx, EVP_PKEY *key, EVP_PKEY *public);
-/* The message that these sign. */
+/*
+ * For threads of a process that forks or exits meanwhile: libcrypto's own
+ * locks and tables are not made for that, so that nothing is fetched or
+ * allocated by it after fixture_signer(), which asserts.  signer is to be
+ * freed.  fixture_sign_quietly() signs with SHA-256 and returns the length, 0
+ * failed.
+ */
+EVP_PKEY_CTX *fixture_signer(OSSL_LIB_CTX *ctx, EVP_PKEY *key);
+size_t fixture_sign_quietly(EVP_PKEY_CTX *signer,
+                            unsigned char sig[FIXTURE_SIGNATURE_MAX]);
+/* The message that all these sign. */
 extern const unsigned char fixture_message[];
 extern const size_t fixture_message_len;
 
@@ -105,7 +115,11 @@ const char *fixture_directory(void);
 /* Write text to a new file of that name in it, mode 0600; fills path. */
 void fixture_write(char path[256], const char *name, const char *text);
 
-/* A copy of the tokens, for a test that changes them (a refused PIN does). */
+/*
+ * Make SoftHSM use a copy of the tokens that is this process's and its
+ * children's alone: it writes to a token at every login, and another process
+ * that starts just then does not see that token.  fixture_softhsm() does so.
+ */
 void fixture_copy_token(void);
 
 /* Wait for a child: its exit status, 256 + signal, or -1 after a minute. */
