@@ -86,22 +86,21 @@ static void at_exit(void)
     p11_module_unlock_registry();
 }
 
-static int register_result;
+static int atfork_result;
 
-static void register_handlers(void)
+static void register_atfork(void)
 {
-    register_result =
+    atfork_result =
         pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-    if (register_result == 0)
-        register_result = atexit(at_exit);
 }
 
 CK_RV p11_fork_register(struct p11_error *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-    pthread_once(&once, register_handlers);
-    if (register_result != 0)
+    pthread_once(&once, register_atfork);
+    /* For each module anew: the handler has to run before its destructors. */
+    if (atfork_result != 0 || atexit(at_exit) != 0)
         return p11_error_set(err, CKR_HOST_MEMORY,
                              "no memory for the fork and exit handlers");
     return CKR_OK;

@@ -6,9 +6,9 @@
 #include "rv.h"
 
 /*
- * Register the fork and exit handlers, once in a process.  To be called
- * after C_Initialize, so that the exit handler runs before whatever the
- * module registered.  Returns CKR_OK or CKR_HOST_MEMORY.
+ * Register the fork and exit handlers.  To be called for each module, after
+ * C_Initialize, so that the exit handler runs before whatever that module
+ * registered.  Returns CKR_OK or CKR_HOST_MEMORY.
  */
 CK_RV p11_fork_register(struct p11_error *err);
 

@@ -311,6 +311,11 @@ CK_RV p11_key_load(struct p11_module *module, const struct p11_uri *uri,
     return load_from(slot, uri, request, key, err);
 }
 
+unsigned long p11_key_times_found(struct p11_key *key)
+{
+    return atomic_load(&key->times_found);
+}
+
 /* Log in if needed, find the key, and see that it is still the same one. */
 static CK_RV find_again(struct p11_key *key, struct p11_session *session,
                         unsigned long seen, struct p11_error *err)
@@ -333,8 +338,11 @@ static CK_RV find_again(struct p11_key *key, struct p11_session *session,
                                key->where);
     }
     p11_attrs_clear(&attrs);
-    if (rv == CKR_OK)
+    if (rv == CKR_OK) {
+        /* Before the handle can be used. */
+        atomic_fetch_add(&key->times_found, 1);
         set_handle(key, handle, epoch);
+    }
     return rv;
 }
 

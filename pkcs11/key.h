@@ -20,6 +20,7 @@ struct p11_key {
     struct p11_attrs attrs;
     bool always_authenticate;
     char where[192];
+    atomic_ulong times_found;
     /* Under the slot's lock: */
     CK_OBJECT_HANDLE handle;
     unsigned long epoch; /* of the slot, for which the handle is good */
@@ -88,6 +89,13 @@ CK_RV p11_key_sign(struct p11_key *key, CK_MECHANISM *mechanism,
  */
 CK_RV p11_key_mend(struct p11_key *key, struct p11_session *session, CK_RV rv,
                    unsigned long seen, struct p11_error *err);
+
+/*
+ * How often the key was looked up again since it was loaded.  What is compared
+ * then is what the token tells of the private object, which may be little;
+ * who knows more (the public key) should look again when this changes.
+ */
+unsigned long p11_key_times_found(struct p11_key *key);
 
 /* What ties a public object or certificate to a private key. */
 enum p11_public_by {

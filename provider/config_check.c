@@ -79,42 +79,15 @@ static bool looks_like_ours(const char *name)
            strncmp(name, "hsmsign-", 8) == 0;
 }
 
-/* Levenshtein's distance, for names of options: short. */
-static size_t distance(const char *a, const char *b)
+static CK_RV unknown_option(const char *file, const char *section,
+                            const char *name, struct p11_error *err)
 {
-    size_t row[64], la = strlen(a), lb = strlen(b);
+    const char *meant = p11_nearest(name, strlen(name), prov_config_name);
 
-    if (lb >= 64)
-        return lb;
-    for (size_t j = 0; j <= lb; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= la; i++) {
-        size_t diagonal = row[0];
-
-        row[0] = i;
-        for (size_t j = 1; j <= lb; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[lb];
-}
-
-static const char *nearest(const char *name)
-{
-    const char *best = prov_config_name(0), *known;
-
-    for (size_t i = 1; (known = prov_config_name(i)) != NULL; i++) {
-        if (distance(name, known) < distance(name, best))
-            best = known;
-    }
-    return best;
+    return p11_error_set(err, P11_CONFIG,
+                         "%s, section [%s]: there is no option %s%s%s%s", file,
+                         section, name, meant != NULL ? "; did you mean " : "",
+                         meant != NULL ? meant : "", meant != NULL ? "?" : "");
 }
 
 static CK_RV check_section(const char *file, const char *section,
@@ -127,10 +100,7 @@ static CK_RV check_section(const char *file, const char *section,
         const char *name = bare_name(value->name);
 
         if (rv == CKR_OK && looks_like_ours(name) && !is_known(name))
-            rv = p11_error_set(err, P11_CONFIG,
-                               "%s, section [%s]: there is no option %s; did "
-                               "you mean %s?",
-                               file, section, name, nearest(name));
+            rv = unknown_option(file, section, name, err);
         /* It may hold a PIN, and is freed in a moment. */
         OPENSSL_cleanse(value->value, strlen(value->value));
     }

@@ -114,12 +114,13 @@ static int decode_block(struct prov_ctx *ctx, unsigned char *der, size_t len,
                         OSSL_CALLBACK *cb, void *arg)
 {
     struct pem_block block = { NULL, { .rv = CKR_OK } };
+    struct pem_block *outer = current_block;
     int ok;
 
     ctx->set_error_mark(ctx->handle);
     current_block = &block;
     ok = hand_over_der(der, len, cb, arg);
-    current_block = NULL;
+    current_block = outer;
     prov_key_free(block.key);
     if (block.err.rv == CKR_OK) {
         ctx->clear_last_error_mark(ctx->handle);

@@ -79,7 +79,7 @@ static CK_RV make_trial(struct prov_key *key, unsigned char *sig, size_t size,
         in = digest;
         in_len = digest_len;
     }
-    return prov_sign(key, &params, in, in_len, sig, size, len, err);
+    return prov_sign_once(key, &params, in, in_len, sig, size, len, err);
 }
 
 static CK_RV get_trial(struct prov_key *key, unsigned char *sig, size_t size,
@@ -88,7 +88,7 @@ static CK_RV get_trial(struct prov_key *key, unsigned char *sig, size_t size,
     CK_RV rv;
 
     if (!CRYPTO_THREAD_read_lock(key->lock))
-        return CKR_CANT_LOCK;
+        return p11_error_set(err, CKR_CANT_LOCK, "no lock");
     *len = key->trial_len;
     if (key->trial != NULL)
         memcpy(sig, key->trial, *len);
@@ -99,7 +99,7 @@ static CK_RV get_trial(struct prov_key *key, unsigned char *sig, size_t size,
     if (rv != CKR_OK)
         return rv;
     if (!CRYPTO_THREAD_write_lock(key->lock))
-        return CKR_CANT_LOCK;
+        return p11_error_set(err, CKR_CANT_LOCK, "no lock");
     if (key->trial == NULL) {
         key->trial = OPENSSL_memdup(sig, *len);
         key->trial_len = key->trial != NULL ? *len : 0;
@@ -108,12 +108,31 @@ static CK_RV get_trial(struct prov_key *key, unsigned char *sig, size_t size,
     return CKR_OK;
 }
 
+static bool trial_verifies(struct prov_key *key, EVP_PKEY *pub,
+                           const unsigned char *sig, size_t len)
+{
+    const char *md = key->alg != &prov_alg_ed25519 ? "SHA256" : NULL;
+    EVP_MD_CTX *ctx;
+    bool verifies;
+
+    /* A signature that does not verify is an answer, not an error. */
+    ERR_set_mark();
+    ctx = EVP_MD_CTX_new();
+    verifies =
+        ctx != NULL &&
+        EVP_DigestVerifyInit_ex(ctx, NULL, md, key->ctx->libctx, PROV_NOT_OURS,
+                                pub, NULL) > 0 &&
+        EVP_DigestVerify(ctx, sig, len, (const unsigned char *)PROV_TRIAL_TEXT,
+                         strlen(PROV_TRIAL_TEXT)) == 1;
+    EVP_MD_CTX_free(ctx);
+    ERR_pop_to_mark();
+    return verifies;
+}
+
 CK_RV prov_key_prove(struct prov_key *key, EVP_PKEY *candidate, bool *proved,
                      struct p11_error *err)
 {
-    const char *md = key->alg != &prov_alg_ed25519 ? "SHA256" : NULL;
     unsigned char sig[PROV_SIGNATURE_MAX];
-    EVP_MD_CTX *ctx;
     size_t len;
     CK_RV rv;
 
@@ -121,18 +140,30 @@ CK_RV prov_key_prove(struct prov_key *key, EVP_PKEY *candidate, bool *proved,
     if (!EVP_PKEY_is_a(candidate, key->alg->name))
         return CKR_OK;
     rv = get_trial(key, sig, sizeof(sig), &len, err);
-    if (rv != CKR_OK)
-        return rv;
-    ERR_set_mark();
-    ctx = EVP_MD_CTX_new();
-    *proved =
-        ctx != NULL &&
-        EVP_DigestVerifyInit_ex(ctx, NULL, md, key->ctx->libctx, PROV_NOT_OURS,
-                                candidate, NULL) > 0 &&
-        EVP_DigestVerify(ctx, sig, len, (const unsigned char *)PROV_TRIAL_TEXT,
-                         strlen(PROV_TRIAL_TEXT)) == 1;
-    EVP_MD_CTX_free(ctx);
-    /* A signature that does not verify is an answer, not an error. */
-    ERR_pop_to_mark();
+    if (rv == CKR_OK)
+        *proved = trial_verifies(key, candidate, sig, len);
+    return rv;
+}
+
+CK_RV prov_key_check_same(struct prov_key *key, struct p11_error *err)
+{
+    unsigned long found = p11_key_times_found(key->token_key);
+    EVP_PKEY *pub = prov_key_public(key);
+    unsigned char sig[PROV_SIGNATURE_MAX];
+    size_t len;
+    CK_RV rv;
+
+    if (found == atomic_load_explicit(&key->checked, memory_order_relaxed))
+        return CKR_OK;
+    /* An RSA key's modulus was compared when it was found. */
+    if (pub != NULL && key->alg != &prov_alg_rsa) {
+        rv = make_trial(key, sig, sizeof(sig), &len, err);
+        if (rv != CKR_OK)
+            return rv;
+        if (!trial_verifies(key, pub, sig, len))
+            return p11_error_call(err, P11_KEY_CHANGED, "C_Sign",
+                                  p11_key_where(key->token_key));
+    }
+    atomic_store_explicit(&key->checked, found, memory_order_relaxed);
     return CKR_OK;
 }

@@ -26,6 +26,7 @@ struct prov_key {
     struct p11_key *token_key; /* owned; NULL for a public key */
     EVP_PKEY *params;          /* owned; EC: the curve alone; may be NULL */
     _Atomic(EVP_PKEY *) pub;   /* owned; NULL while not known */
+    atomic_ulong checked;      /* p11_key_times_found() when it was the same */
     CRYPTO_RWLOCK *lock;       /* for the two below */
     unsigned char *trial;      /* signature of PROV_TRIAL_TEXT, once made */
     size_t trial_len;
@@ -51,6 +52,14 @@ void prov_key_set_public(struct prov_key *key, EVP_PKEY *pub);
  */
 CK_RV prov_key_prove(struct prov_key *key, EVP_PKEY *candidate, bool *proved,
                      struct p11_error *err);
+
+/*
+ * After a signature: whether the key that made it is the one that was loaded.
+ * Costs nothing, unless the key was looked up again since; then one trial
+ * signature, if there is a public half to verify it with.  Returns CKR_OK,
+ * P11_KEY_CHANGED, or why the token did not sign.
+ */
+CK_RV prov_key_check_same(struct prov_key *key, struct p11_error *err);
 
 /*
  * From what the token says of a key to an EVP_PKEY in the context's child

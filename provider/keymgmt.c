@@ -216,25 +216,40 @@ static int set_int(OSSL_PARAM params[], const char *name, int value)
     return p == NULL || OSSL_PARAM_set_int(p, value);
 }
 
-/* For an Edwards key whose public half is not known: a table's row. */
-static int get_fixed_params(const struct prov_alg *alg, OSSL_PARAM params[])
+/*
+ * For a key whose public half is not known: an Edwards key's sizes are a
+ * table's row; of an RSA key's params the modulus is known, and the exponent
+ * a guess that must not be told as a fact.
+ */
+static int get_sizes(const struct prov_key *key, OSSL_PARAM params[])
 {
-    OSSL_PARAM *p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_MANDATORY_DIGEST);
+    const struct prov_alg *alg = key->alg;
+    EVP_PKEY *pkey = key->params;
+    bool fixed = alg->max_size != 0;
+    OSSL_PARAM *p =
+        OSSL_PARAM_locate(params, fixed ? OSSL_PKEY_PARAM_MANDATORY_DIGEST
+                                        : OSSL_PKEY_PARAM_DEFAULT_DIGEST);
 
-    return set_int(params, OSSL_PKEY_PARAM_BITS, alg->bits) &&
-           set_int(params, OSSL_PKEY_PARAM_SECURITY_BITS, alg->security_bits) &&
-           set_int(params, OSSL_PKEY_PARAM_MAX_SIZE, alg->max_size) &&
-           (p == NULL || OSSL_PARAM_set_utf8_string(p, ""));
+    if (!fixed && pkey == NULL)
+        return 0;
+    return set_int(params, OSSL_PKEY_PARAM_BITS,
+                   fixed ? alg->bits : EVP_PKEY_get_bits(pkey)) &&
+           set_int(params, OSSL_PKEY_PARAM_SECURITY_BITS,
+                   fixed ? alg->security_bits
+                         : EVP_PKEY_get_security_bits(pkey)) &&
+           set_int(params, OSSL_PKEY_PARAM_MAX_SIZE,
+                   fixed ? alg->max_size : EVP_PKEY_get_size(pkey)) &&
+           (p == NULL || OSSL_PARAM_set_utf8_string(p, fixed ? "" : "SHA256"));
 }
 
 static int keymgmt_get_params(void *keydata, OSSL_PARAM params[])
 {
     struct prov_key *key = keydata;
-    EVP_PKEY *pkey = prov_key_params(key);
+    EVP_PKEY *pkey =
+        key->alg == &prov_alg_ec ? prov_key_params(key) : prov_key_public(key);
 
-    if (pkey != NULL)
-        return EVP_PKEY_get_params(pkey, params);
-    return key->alg->bits != 0 && get_fixed_params(key->alg, params);
+    return pkey != NULL ? EVP_PKEY_get_params(pkey, params)
+                        : get_sizes(key, params);
 }
 
 static const OSSL_PARAM *keymgmt_gettable_params(void *provctx)

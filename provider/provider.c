@@ -161,7 +161,9 @@ static void teardown(void *provctx)
 static void at_exit(void)
 {
     p11_module_set_exiting();
-    pthread_mutex_lock(&live_lock);
+    /* Held for good in a child that was forked while a thread was inside. */
+    if (pthread_mutex_trylock(&live_lock) != 0)
+        return;
     for (struct prov_ctx *ctx = live; ctx != NULL; ctx = ctx->next) {
         if (ctx->up_ref != NULL)
             ctx->up_ref(ctx->handle, 0);

@@ -88,60 +88,60 @@ static const char *curve_name(const CK_ATTRIBUTE *params, char *buf,
     return nid != NID_undef ? OBJ_nid2sn(nid) : NULL;
 }
 
-/*
- * CKA_EC_POINT is a DER OCTET STRING; some tokens give what is inside.  A
- * bare point cannot be taken for the other: it begins with 02, 03 or 04 and
- * has another length than an OCTET STRING that begins with 04 says.
- */
-static void ec_point(const CK_ATTRIBUTE *attr, const unsigned char **point,
-                     size_t *len)
-{
-    const unsigned char *der = attr->pValue, *inside = der;
-    ASN1_OCTET_STRING *octets =
-        d2i_ASN1_OCTET_STRING(NULL, &inside, (long)attr->ulValueLen);
-
-    *point = der;
-    *len = attr->ulValueLen;
-    if (octets != NULL && inside == der + attr->ulValueLen) {
-        *len = (size_t)ASN1_STRING_length(octets);
-        *point = der + attr->ulValueLen - *len;
-    }
-    ASN1_OCTET_STRING_free(octets);
-}
-
-static EVP_PKEY *ec_key(struct prov_ctx *ctx, const CK_ATTRIBUTE *curve,
-                        const CK_ATTRIBUTE *point)
+/* arg is the curve, CKA_EC_PARAMS; without pub, the curve alone. */
+static EVP_PKEY *ec_key(struct prov_ctx *ctx, const void *arg,
+                        const unsigned char *pub, size_t len)
 {
     char buf[64];
-    const char *name = curve_name(curve, buf, sizeof(buf));
-    const unsigned char *pub = NULL;
-    size_t len = 0;
+    const char *name = curve_name(arg, buf, sizeof(buf));
     OSSL_PARAM params[3], *p = params;
 
     if (name == NULL)
         return NULL;
     *p++ = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME,
                                             (char *)name, 0);
-    if (point != NULL) {
-        ec_point(point, &pub, &len);
+    if (pub != NULL)
         *p++ = OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY,
                                                  (unsigned char *)pub, len);
-    }
     *p = OSSL_PARAM_construct_end();
     return from_params(
-        ctx, "EC",
-        point != NULL ? EVP_PKEY_PUBLIC_KEY : EVP_PKEY_KEY_PARAMETERS, params);
+        ctx, "EC", pub != NULL ? EVP_PKEY_PUBLIC_KEY : EVP_PKEY_KEY_PARAMETERS,
+        params);
 }
 
-static EVP_PKEY *edwards_key(struct prov_ctx *ctx, const struct prov_alg *alg,
-                             const CK_ATTRIBUTE *point)
+static EVP_PKEY *edwards_key(struct prov_ctx *ctx, const void *arg,
+                             const unsigned char *pub, size_t len)
 {
-    const unsigned char *pub;
-    size_t len;
+    const struct prov_alg *alg = arg;
 
-    ec_point(point, &pub, &len);
     return EVP_PKEY_new_raw_public_key_ex(ctx->libctx, alg->name, PROV_NOT_OURS,
                                           pub, len);
+}
+
+/*
+ * CKA_EC_POINT is a DER OCTET STRING; some tokens give what is inside.  Few
+ * bare points look like an OCTET STRING, so that both are tried: the inside
+ * first, then the value as it is.
+ */
+static EVP_PKEY *
+with_point(struct prov_ctx *ctx, const CK_ATTRIBUTE *point,
+           EVP_PKEY *(*make)(struct prov_ctx *ctx, const void *arg,
+                             const unsigned char *pub, size_t len),
+           const void *arg)
+{
+    const unsigned char *der = point->pValue;
+    ASN1_OCTET_STRING *octets =
+        d2i_ASN1_OCTET_STRING(NULL, &der, (long)point->ulValueLen);
+    EVP_PKEY *pkey = NULL;
+
+    if (octets != NULL &&
+        der == (unsigned char *)point->pValue + point->ulValueLen)
+        pkey = make(ctx, arg, ASN1_STRING_get0_data(octets),
+                    (size_t)ASN1_STRING_length(octets));
+    ASN1_OCTET_STRING_free(octets);
+    if (pkey == NULL)
+        pkey = make(ctx, arg, point->pValue, point->ulValueLen);
+    return pkey;
 }
 
 static EVP_PKEY *info_key(struct prov_ctx *ctx, const CK_ATTRIBUTE *info)
@@ -166,9 +166,9 @@ static EVP_PKEY *pubkey(struct prov_ctx *ctx, const struct prov_alg *alg,
     if (alg == &prov_alg_rsa)
         pkey = rsa_pubkey(ctx, attrs);
     else if (point != NULL && alg == &prov_alg_ec && curve != NULL)
-        pkey = ec_key(ctx, curve, point);
+        pkey = with_point(ctx, point, ec_key, curve);
     else if (point != NULL && alg == &prov_alg_ed25519)
-        pkey = edwards_key(ctx, alg, point);
+        pkey = with_point(ctx, point, edwards_key, alg);
     if (pkey == NULL && info != NULL)
         pkey = info_key(ctx, info);
     if (pkey != NULL && !EVP_PKEY_is_a(pkey, alg->name)) {
@@ -199,7 +199,7 @@ EVP_PKEY *prov_pubkey_params(struct prov_ctx *ctx,
 
     ERR_set_mark();
     if (curve != NULL)
-        pkey = ec_key(ctx, curve, NULL);
+        pkey = ec_key(ctx, curve, NULL, 0);
     ERR_pop_to_mark();
     return pkey;
 }

@@ -18,15 +18,13 @@ struct sig_ctx {
     EVP_MD *md;        /* owned; NULL: none */
     EVP_MD_CTX *mdctx; /* owned; made by the first update */
     bool md_fixed;     /* DigestSign: the digest is part of the operation */
+    bool finished;     /* the running digest was: nothing more to add */
     bool salt_given;   /* else: as the default provider does */
 
     /* Verification is another provider's, with the public half. */
     EVP_PKEY_CTX *verify;  /* owned, or of verify_md */
     EVP_MD_CTX *verify_md; /* owned */
 };
-
-/* Begin anew, with key, or the one of before if it is NULL; 1 or 0. */
-int prov_sigctx_begin(struct sig_ctx *ctx, struct prov_key *key);
 
 /* Set the digest by name; NULL or "" for none.  Returns 1, or 0 raised. */
 int prov_sigctx_set_digest(struct sig_ctx *ctx, const char *name,

@@ -41,4 +41,9 @@ CK_RV prov_sign(struct prov_key *key, const struct sig_params *params,
                 const unsigned char *in, size_t len, unsigned char *sig,
                 size_t size, size_t *sig_len, struct p11_error *err);
 
+/* The same, without looking whether the key is still the one it was. */
+CK_RV prov_sign_once(struct prov_key *key, const struct sig_params *params,
+                     const unsigned char *in, size_t len, unsigned char *sig,
+                     size_t size, size_t *sig_len, struct p11_error *err);
+
 #endif

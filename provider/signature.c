@@ -37,6 +37,7 @@ static void sig_reset(struct sig_ctx *ctx)
     ctx->verify_md = NULL;
     ctx->verify = NULL;
     ctx->md_fixed = false;
+    ctx->finished = false;
 }
 
 static void sig_freectx(void *vctx)
@@ -81,6 +82,7 @@ static void *sig_dupctx(void *vctx)
         return NULL;
     dup->params = ctx->params;
     dup->md_fixed = ctx->md_fixed;
+    dup->finished = ctx->finished;
     dup->salt_given = ctx->salt_given;
     if (ctx->key != NULL) {
         prov_key_up_ref(ctx->key);
@@ -95,14 +97,16 @@ static void *sig_dupctx(void *vctx)
     return dup;
 }
 
-int prov_sigctx_begin(struct sig_ctx *ctx, struct prov_key *key)
+/*
+ * Begin anew, with key, or the one of before if it is NULL.  Parameters begin
+ * anew as well, as they do in the default provider.
+ */
+static int sig_begin(struct sig_ctx *ctx, struct prov_key *key)
 {
     sig_reset(ctx);
-    if (key == NULL) {
-        if (ctx->key == NULL)
-            return prov_raise_rv(ctx->prov, P11_PARAMETER, "no key was given");
-        /* Initialised again with the same key: parameters begin anew. */
-    } else {
+    if (key == NULL && ctx->key == NULL)
+        return prov_raise_rv(ctx->prov, P11_PARAMETER, "no key was given");
+    if (key != NULL) {
         prov_key_up_ref(key);
         prov_key_free(ctx->key);
         ctx->key = key;
@@ -131,7 +135,7 @@ static int sig_sign_init(void *vctx, void *keydata, const OSSL_PARAM params[])
 {
     struct sig_ctx *ctx = vctx;
 
-    return prov_sigctx_begin(ctx, keydata) && check_may_sign(ctx) &&
+    return sig_begin(ctx, keydata) && check_may_sign(ctx) &&
            prov_sigctx_set_params(ctx, params);
 }
 
@@ -150,11 +154,10 @@ static int check_size(const struct sig_ctx *ctx, const unsigned char *sig,
         return 1;
     }
     if (sigsize < needed)
-        return prov_raise_rv(ctx->prov, CKR_BUFFER_TOO_SMALL,
-                             "%s: a buffer of %zu bytes; the signature takes "
-                             "up to %zu",
-                             p11_key_where(ctx->key->token_key), sigsize,
-                             needed);
+        return prov_raise_rv(ctx->prov, P11_PARAMETER,
+                             "a buffer of %zu bytes; the signature takes up "
+                             "to %zu",
+                             sigsize, needed);
     return 1;
 }
 
@@ -190,7 +193,7 @@ static int sig_digest_sign_init(void *vctx, const char *mdname, void *keydata,
 {
     struct sig_ctx *ctx = vctx;
 
-    if (!prov_sigctx_begin(ctx, keydata) || !check_may_sign(ctx))
+    if (!sig_begin(ctx, keydata) || !check_may_sign(ctx))
         return 0;
     if ((mdname == NULL || *mdname == '\0') &&
         ctx->key->alg != &prov_alg_ed25519)
@@ -207,9 +210,12 @@ static int sig_digest_update(void *vctx, const unsigned char *data, size_t len)
 
     if (ctx->verify_md != NULL)
         return EVP_DigestVerifyUpdate(ctx->verify_md, data, len);
-    if (ctx->md == NULL)
-        return prov_raise_rv(ctx->prov, P11_PARAMETER,
-                             "Ed25519 signs in one go: use EVP_DigestSign");
+    if (ctx->md == NULL || ctx->finished)
+        return prov_raise_rv(ctx->prov, P11_PARAMETER, "%s",
+                             ctx->finished
+                                 ? "the signature is made: initialise again"
+                                 : "there is no digest to update; Ed25519 "
+                                   "signs in one go, by EVP_DigestSign");
     if (ctx->mdctx == NULL) {
         ctx->mdctx = EVP_MD_CTX_new();
         if (ctx->mdctx == NULL ||
@@ -232,8 +238,10 @@ static int sig_digest_sign_final(void *vctx, unsigned char *sig, size_t *siglen,
     if (done)
         return 1;
     /* Nothing was updated: the digest of the empty message. */
-    if (ctx->mdctx == NULL && !sig_digest_update(ctx, NULL, 0))
+    if ((ctx->mdctx == NULL || ctx->finished) &&
+        !sig_digest_update(ctx, NULL, 0))
         return 0;
+    ctx->finished = true;
     return EVP_DigestFinal_ex(ctx->mdctx, digest, &len) &&
            sign_bytes(ctx, sig, siglen, sigsize, digest, len);
 }
@@ -277,7 +285,7 @@ static int sig_verify_init(void *vctx, void *keydata, const OSSL_PARAM params[])
     EVP_PKEY *pub;
     int ok;
 
-    if (!prov_sigctx_begin(ctx, keydata))
+    if (!sig_begin(ctx, keydata))
         return 0;
     pub = verify_key(ctx, &propq);
     if (pub != NULL)
@@ -293,7 +301,8 @@ static int sig_verify(void *vctx, const unsigned char *sig, size_t siglen,
 {
     struct sig_ctx *ctx = vctx;
 
-    return EVP_PKEY_verify(ctx->verify, sig, siglen, tbs, tbslen) == 1;
+    return ctx->verify != NULL &&
+           EVP_PKEY_verify(ctx->verify, sig, siglen, tbs, tbslen) == 1;
 }
 
 static int sig_digest_verify_init(void *vctx, const char *mdname, void *keydata,
@@ -304,7 +313,7 @@ static int sig_digest_verify_init(void *vctx, const char *mdname, void *keydata,
     EVP_PKEY *pub;
     int ok;
 
-    if (!prov_sigctx_begin(ctx, keydata))
+    if (!sig_begin(ctx, keydata))
         return 0;
     pub = verify_key(ctx, &propq);
     if (pub != NULL)
@@ -321,7 +330,8 @@ static int sig_digest_verify_final(void *vctx, const unsigned char *sig,
 {
     struct sig_ctx *ctx = vctx;
 
-    return EVP_DigestVerifyFinal(ctx->verify_md, sig, siglen) == 1;
+    return ctx->verify_md != NULL &&
+           EVP_DigestVerifyFinal(ctx->verify_md, sig, siglen) == 1;
 }
 
 static int sig_digest_verify(void *vctx, const unsigned char *sig,
@@ -330,7 +340,8 @@ static int sig_digest_verify(void *vctx, const unsigned char *sig,
 {
     struct sig_ctx *ctx = vctx;
 
-    return EVP_DigestVerify(ctx->verify_md, sig, siglen, tbs, tbslen) == 1;
+    return ctx->verify_md != NULL &&
+           EVP_DigestVerify(ctx->verify_md, sig, siglen, tbs, tbslen) == 1;
 }
 
 #define FN(id, function)                                                       \

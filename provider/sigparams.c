@@ -12,6 +12,7 @@
 #include <openssl/params.h>
 #include <openssl/rsa.h>
 #include <string.h>
+#include <strings.h>
 #include "sigctx.h"
 
 struct name_number {
@@ -188,6 +189,29 @@ static int set_digest_param(struct sig_ctx *ctx, const OSSL_PARAM params[])
     return prov_sigctx_set_digest(ctx, name, propq);
 }
 
+/*
+ * What newer libcryptos can ask for and no token does here: refused, since a
+ * plain signature would be another one than was asked for.
+ */
+static int refuse_variants(struct sig_ctx *ctx, const OSSL_PARAM params[])
+{
+    const OSSL_PARAM *context =
+        OSSL_PARAM_locate_const(params, "context-string");
+    const OSSL_PARAM *nonce = OSSL_PARAM_locate_const(params, "nonce-type");
+    unsigned int type = 0;
+    const char *instance;
+
+    if (!get_text(params, "instance", &instance) ||
+        (nonce != NULL && !OSSL_PARAM_get_uint(nonce, &type)))
+        return 0;
+    if ((instance == NULL || strcasecmp(instance, "Ed25519") == 0) &&
+        (context == NULL || context->data_size == 0) && type == 0)
+        return 1;
+    return prov_raise_rv(ctx->prov, P11_PARAMETER,
+                         "only plain Ed25519 and plain ECDSA are offered: no "
+                         "context, no prehash, no deterministic nonce");
+}
+
 int prov_sigctx_set_params(void *vctx, const OSSL_PARAM params[])
 {
     struct sig_ctx *ctx = vctx;
@@ -197,7 +221,7 @@ int prov_sigctx_set_params(void *vctx, const OSSL_PARAM params[])
         return 1;
     if (ctx->verify != NULL)
         return EVP_PKEY_CTX_set_params(ctx->verify, params);
-    if (!set_digest_param(ctx, params))
+    if (!refuse_variants(ctx, params) || !set_digest_param(ctx, params))
         return 0;
     if (ctx->key == NULL || ctx->key->alg != &prov_alg_rsa)
         return 1;
