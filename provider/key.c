@@ -133,7 +133,7 @@ CK_RV prov_key_prove(struct prov_key *key, EVP_PKEY *candidate, bool *proved,
                      struct p11_error *err)
 {
     unsigned char sig[PROV_SIGNATURE_MAX];
-    size_t len;
+    size_t len = 0;
     CK_RV rv;
 
     *proved = false;
@@ -150,7 +150,7 @@ CK_RV prov_key_check_same(struct prov_key *key, struct p11_error *err)
     unsigned long found = p11_key_times_found(key->token_key);
     EVP_PKEY *pub = prov_key_public(key);
     unsigned char sig[PROV_SIGNATURE_MAX];
-    size_t len;
+    size_t len = 0;
     CK_RV rv;
 
     if (found == atomic_load_explicit(&key->checked, memory_order_relaxed))
