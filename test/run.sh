@@ -47,7 +47,7 @@ run 'all tests' build testlog
 
 if [ $quick = no ]; then
     setup build/asan -Db_sanitize=address,undefined -Db_lundef=false
-    ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:handle_abort=1 \
+    ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 \
     UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
         run 'C tests, AddressSanitizer and UBSan' build/asan asan --suite unit -t 3
 

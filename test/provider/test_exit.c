@@ -17,12 +17,14 @@
 /* What waits for other threads at exit waits for two seconds, at most. */
 enum { SECONDS = 20 };
 
+static const char *program; /* this one: argv[0] */
+
 static pid_t start(const char *name)
 {
     pid_t pid = fork();
 
     if (pid == 0) {
-        execl("/proc/self/exe", "exit_program", name, (char *)NULL);
+        execl(program, program, name, (char *)NULL);
         _exit(127);
     }
     return pid;
@@ -85,6 +87,7 @@ int main(int argc, char **argv)
 
     if (argc == 2)
         return run_scenario(argv[1]);
+    program = argv[0];
     fixture_begin();
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_bad_end_is_noticed);
     for (size_t i = 0; i < exit_scenario_count; i++)
