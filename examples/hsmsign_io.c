@@ -104,7 +104,7 @@ static void on_signal(int sig)
 
 static void remove_on_signal(const char *path)
 {
-    static const int signals[] = { SIGHUP, SIGINT, SIGTERM };
+    static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGTERM };
     struct sigaction action = { 0 }, old;
     size_t i;
 

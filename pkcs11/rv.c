@@ -332,8 +332,11 @@ size_t p11_vformat(char *buf, size_t size, const char *format, va_list args)
         buf[0] = '\0';
     else if ((size_t)len >= size)
         memcpy(buf + size - sizeof(cut), cut, sizeof(cut));
+    /* Terminals obey C0, DEL, and C1, which UTF-8 writes as C2 80..9F. */
     for (at = buf; *at != '\0'; at++) {
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+        unsigned char c = (unsigned char)at[0], next = (unsigned char)at[1];
+
+        if (c < 0x20 || c == 0x7f || (c == 0xc2 && next >= 0x80 && next < 0xa0))
             *at = '?';
     }
     return (size_t)(at - buf);

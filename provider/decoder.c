@@ -110,12 +110,56 @@ static int hand_over_der(unsigned char *der, size_t len, OSSL_CALLBACK *cb,
     return cb(params, arg);
 }
 
+/* One definite-length DER value of that tag; advances *p, or returns NULL. */
+static const unsigned char *
+get_value(const unsigned char **p, const unsigned char *end, int tag, long *len)
+{
+    const unsigned char *value = *p;
+    int found, class;
+    int form = ASN1_get_object(&value, len, &found, &class, end - value);
+
+    /* Bit 7 is an error, bit 0 an indefinite length. */
+    if (form != (tag == V_ASN1_SEQUENCE ? V_ASN1_CONSTRUCTED : 0) ||
+        found != tag || class != V_ASN1_UNIVERSAL)
+        return NULL;
+    *p = value + *len;
+    return value;
+}
+
+/* The URI, NUL-terminated, to be freed; NULL if der is something else. */
+static char *unwrap(const unsigned char *der, long size)
+{
+    const unsigned char *p = der, *inside, *version, *uri;
+    long len, version_len, uri_len;
+
+    inside = get_value(&p, der + size, V_ASN1_SEQUENCE, &len);
+    if (inside == NULL || p != der + size)
+        return NULL;
+    p = inside;
+    version = get_value(&p, inside + len, V_ASN1_VISIBLESTRING, &version_len);
+    if (version == NULL || version_len != (long)strlen(VERSION) ||
+        memcmp(version, VERSION, strlen(VERSION)) != 0)
+        return NULL;
+    uri = get_value(&p, inside + len, V_ASN1_UTF8STRING, &uri_len);
+    if (uri == NULL || p != inside + len || memchr(uri, 0, (size_t)uri_len))
+        return NULL;
+    return OPENSSL_strndup((const char *)uri, (size_t)uri_len);
+}
+
 static int decode_block(struct prov_ctx *ctx, unsigned char *der, size_t len,
                         OSSL_CALLBACK *cb, void *arg)
 {
     struct pem_block block = { NULL, { .rv = CKR_OK } };
     struct pem_block *outer = current_block;
+    char *text = unwrap(der, (long)len);
     int ok;
+
+    /* Nobody else will say so: the label is ours. */
+    if (text == NULL)
+        return prov_raise_rv(ctx, P11_URI_INVALID,
+                             "the PEM block \"" PEM_LABEL "\" does not hold "
+                             "a URI; write it anew with hsmsign uri2pem");
+    OPENSSL_clear_free(text, strlen(text));
 
     ctx->set_error_mark(ctx->handle);
     current_block = &block;
@@ -158,42 +202,6 @@ static int pem_decode(void *vctx, OSSL_CORE_BIO *in, int selection,
         OPENSSL_clear_free(der, (size_t)len);
     BIO_free(bio);
     return ok;
-}
-
-/* One definite-length DER value of that tag; advances *p, or returns NULL. */
-static const unsigned char *
-get_value(const unsigned char **p, const unsigned char *end, int tag, long *len)
-{
-    const unsigned char *value = *p;
-    int found, class;
-    int form = ASN1_get_object(&value, len, &found, &class, end - value);
-
-    /* Bit 7 is an error, bit 0 an indefinite length. */
-    if (form != (tag == V_ASN1_SEQUENCE ? V_ASN1_CONSTRUCTED : 0) ||
-        found != tag || class != V_ASN1_UNIVERSAL)
-        return NULL;
-    *p = value + *len;
-    return value;
-}
-
-/* The URI, NUL-terminated, to be freed; NULL if der is something else. */
-static char *unwrap(const unsigned char *der, long size)
-{
-    const unsigned char *p = der, *inside, *version, *uri;
-    long len, version_len, uri_len;
-
-    inside = get_value(&p, der + size, V_ASN1_SEQUENCE, &len);
-    if (inside == NULL || p != der + size)
-        return NULL;
-    p = inside;
-    version = get_value(&p, inside + len, V_ASN1_VISIBLESTRING, &version_len);
-    if (version == NULL || version_len != (long)strlen(VERSION) ||
-        memcmp(version, VERSION, strlen(VERSION)) != 0)
-        return NULL;
-    uri = get_value(&p, inside + len, V_ASN1_UTF8STRING, &uri_len);
-    if (uri == NULL || p != inside + len || memchr(uri, 0, (size_t)uri_len))
-        return NULL;
-    return OPENSSL_strndup((const char *)uri, (size_t)uri_len);
 }
 
 static char *read_uri(struct prov_ctx *ctx, OSSL_CORE_BIO *in)

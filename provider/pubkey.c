@@ -31,7 +31,9 @@ static EVP_PKEY *rsa_key(struct prov_ctx *ctx, const CK_ATTRIBUTE *modulus,
     OSSL_PARAM *params = NULL;
     EVP_PKEY *pkey = NULL;
 
-    if (bld == NULL || n == NULL || e == NULL ||
+    /* What libcrypto would take, and no signature could be verified with. */
+    if (bld == NULL || n == NULL || e == NULL || !BN_is_odd(n) ||
+        BN_num_bits(n) < 512 || !BN_is_odd(e) || BN_is_one(e) ||
         !OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n) ||
         !OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, e))
         goto out;

@@ -163,6 +163,15 @@ static size_t put_integer(unsigned char *out, const unsigned char *in,
     return n + len;
 }
 
+static bool is_zero(const unsigned char *in, size_t len)
+{
+    while (len > 0 && *in == 0) {
+        in++;
+        len--;
+    }
+    return len == 0;
+}
+
 /*
  * RFC 3279, 2.2.3: the token's r||s as a SEQUENCE of two INTEGERs.  By hand,
  * since ECDSA_SIG costs more than all else that we do for a signature.
@@ -172,7 +181,7 @@ static CK_RV encode_ecdsa(unsigned char *sig, size_t size, size_t *len)
     unsigned char body[2 * (66 + 3)];
     size_t half = *len / 2, n, head;
 
-    if (*len == 0 || *len % 2 != 0 || half > 66)
+    if (half > 66 || is_zero(sig, half) || is_zero(sig + half, half))
         return CKR_SIGNATURE_LEN_RANGE;
     n = put_integer(body, sig, half);
     n += put_integer(body + n, sig + half, half);
@@ -224,6 +233,7 @@ CK_RV prov_sign_once(struct prov_key *key, const struct sig_params *params,
     struct sig_input in = { .data =
                                 data != NULL ? data : (const unsigned char *)"",
                             .len = len };
+    size_t raw;
     CK_RV rv = CKR_OK;
 
     if (alg == NULL)
@@ -238,12 +248,21 @@ CK_RV prov_sign_once(struct prov_key *key, const struct sig_params *params,
         rv = alg->prepare(key, params, &in, err);
     if (rv != CKR_OK)
         return rv;
-    *sig_len = size;
+    /* PKCS #11 v2.40, 2.1.11 and 2.3.1: exactly this much. */
+    raw = alg->encode != NULL ? 2 * ec_order_size(key) : prov_sign_size(key);
+    if (raw > size)
+        return p11_error_set(err, P11_PARAMETER,
+                             "%s: %zu bytes are too few for the signature",
+                             p11_key_where(key->token_key), size);
+    *sig_len = raw;
     rv = p11_key_sign(key->token_key, &in.mechanism, in.data, in.len, sig,
                       sig_len, err);
-    if (rv != CKR_OK || alg->encode == NULL)
+    if (rv != CKR_OK)
         return rv;
-    rv = alg->encode(sig, size, sig_len);
+    if (*sig_len != raw)
+        rv = CKR_SIGNATURE_LEN_RANGE;
+    else if (alg->encode != NULL)
+        rv = alg->encode(sig, size, sig_len);
     if (rv != CKR_OK)
         return p11_error_call(err, rv, "the token's answer to C_Sign",
                               p11_key_where(key->token_key));

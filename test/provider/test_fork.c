@@ -148,7 +148,7 @@ static void test_parent_and_child_sign(void **state)
 
     (void)state;
     for (size_t i = 0; i < 2 * COUNT(children); i++) {
-        struct work work = { NULL };
+        struct work work = { .ctx = NULL };
 
         begin(&work, FIXTURE_PIN, FIXTURE_URI "p256");
         if (i % 2 == 0)
@@ -180,7 +180,7 @@ static void test_every_kind_of_key_signs_in_a_child(void **state)
 /* Nobody can be asked there: the PIN that was good is good again. */
 static void test_child_logs_in_with_the_pin_of_the_parent(void **state)
 {
-    struct work work = { NULL };
+    struct work work = { .ctx = NULL };
 
     (void)state;
     begin(&work, "", FIXTURE_URI "p256?pin-value=1234");
@@ -193,7 +193,7 @@ static void test_child_logs_in_with_the_pin_of_the_parent(void **state)
 static void test_many_children_sign_at_once(void **state)
 {
     enum { N = 8 };
-    struct work work = { NULL };
+    struct work work = { .ctx = NULL };
     pid_t pids[N];
 
     (void)state;

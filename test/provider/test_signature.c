@@ -15,13 +15,13 @@
 
 static OSSL_LIB_CTX *ctx;
 
-enum { RSA = RSA_PKCS1_PADDING, PSS = RSA_PKCS1_PSS_PADDING, NONE = 0 };
+enum { PKCS1 = RSA_PKCS1_PADDING, PSS = RSA_PKCS1_PSS_PADDING, NONE = 0 };
 
 static const struct {
     const char *name;
-    int pad; /* RSA, PSS; NONE for other keys */
+    int pad; /* PKCS1, PSS; NONE for other keys */
 } keys[] = {
-    { "rsa2048", RSA }, { "rsa3072", RSA }, { "rsa4096", RSA },
+    { "rsa2048", PKCS1 }, { "rsa3072", PKCS1 }, { "rsa4096", PKCS1 },
     { "rsa2048", PSS }, { "rsa3072", PSS }, { "rsa4096", PSS },
     { "p256", NONE },   { "p384", NONE },   { "p521", NONE },
 };
@@ -148,7 +148,7 @@ static void sign_one(const struct trio *t, const char *md, int pad)
         EVP_DigestSign(mctx, sig, &len, fixture_message, fixture_message_len),
         1);
     assert_right(t, md, pad, sig, len, fixture_message, fixture_message_len);
-    if (pad == RSA)
+    if (pad == PKCS1)
         assert_same_as_twin(t, md, sig, len);
     EVP_MD_CTX_free(mctx);
 }
@@ -220,7 +220,7 @@ static void test_ed25519_refuses_a_digest_and_updates(void **state)
     unload(&t);
 }
 
-/* With no digest named, RSA and EC keys take their default one: SHA-256. */
+/* With no digest named, PKCS1 and EC keys take their default one: SHA-256. */
 static void test_default_digest_is_sha256(void **state)
 {
     static const char *const names[] = { "rsa2048", "p256", "p521" };
@@ -289,7 +289,7 @@ static void test_empty_message_is_signed(void **state)
     static const struct {
         const char *name, *md;
         int pad;
-    } rows[] = { { "rsa2048", "SHA256", RSA },
+    } rows[] = { { "rsa2048", "SHA256", PKCS1 },
                  { "rsa2048", "SHA256", PSS },
                  { "p384", "SHA384", NONE },
                  { "ed25519", NULL, NONE } };
@@ -325,6 +325,27 @@ static void test_final_leaves_the_context_as_it_was(void **state)
         assert_right(&t, "SHA256", NONE, sig, len, fixture_message, i);
         assert_int_equal(EVP_DigestSignUpdate(mctx, fixture_message + i, 1), 1);
     }
+    EVP_MD_CTX_free(mctx);
+    unload(&t);
+}
+
+/* After the one-shot nothing is left to go on with: no signature of that. */
+static void test_one_shot_ends_the_message(void **state)
+{
+    struct trio t = load("p256");
+    EVP_MD_CTX *mctx = begin(ctx, t.key, "SHA256", NONE);
+    unsigned char sig[FIXTURE_SIGNATURE_MAX];
+    size_t len = sizeof(sig);
+
+    (void)state;
+    assert_int_equal(EVP_DigestSign(mctx, sig, &len, fixture_message, 9), 1);
+    len = sizeof(sig);
+    assert_int_not_equal(EVP_DigestSign(mctx, sig, &len, fixture_message, 9),
+                         1);
+    ERR_clear_error();
+    len = sizeof(sig);
+    assert_int_not_equal(EVP_DigestSignFinal(mctx, sig, &len), 1);
+    ERR_clear_error();
     EVP_MD_CTX_free(mctx);
     unload(&t);
 }
@@ -397,7 +418,7 @@ static void test_null_key_begins_anew(void **state)
         EVP_MD_CTX *mctx = begin(ctx, t.key, "SHA256", keys[i].pad);
         unsigned char sig[FIXTURE_SIGNATURE_MAX];
         size_t len = sizeof(sig);
-        int pad = keys[i].pad == NONE ? NONE : RSA;
+        int pad = keys[i].pad == NONE ? NONE : PKCS1;
 
         assert_int_equal(EVP_DigestSignUpdate(mctx, "forgotten", 9), 1);
         assert_int_equal(
@@ -443,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_message_may_come_in_pieces),
         cmocka_unit_test(test_empty_message_is_signed),
         cmocka_unit_test(test_final_leaves_the_context_as_it_was),
+        cmocka_unit_test(test_one_shot_ends_the_message),
         cmocka_unit_test(test_copy_in_mid_stream_finishes_by_itself),
         cmocka_unit_test(test_copy_of_a_verification_finishes_by_itself),
         cmocka_unit_test(test_null_key_begins_anew),

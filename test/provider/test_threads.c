@@ -6,6 +6,7 @@
  * A thread only counts what goes wrong; the test asserts when all have ended.
  */
 #include "fake_fixture.h"
+#include <dlfcn.h>
 #include <openssl/err.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -19,12 +20,12 @@ struct work {
     OSSL_LIB_CTX *ctx;
     EVP_PKEY *key, *public;
     const char *uri;
-    int rounds;
     pthread_barrier_t start;
+    pthread_mutex_t lock;
+    int rounds;
     atomic_int good, bad;
     atomic_int errors; /* that were left in a thread's queue */
-    pthread_mutex_t lock;
-    char first[512]; /* of them, under the lock */
+    char first[512];   /* of them, under the lock */
 };
 
 static void run(struct work *work, void *(*thread)(void *), int n)
@@ -304,6 +305,25 @@ static void test_threads_have_contexts_that_come_and_go(void **state)
     EVP_PKEY_free(public);
 }
 
+/* SoftHSM's C_GetTokenInfo asks gmtime(), whose answer is everybody's. */
+const char *__tsan_default_suppressions(void);
+
+const char *__tsan_default_suppressions(void)
+{
+    return "race:gmtime\n";
+}
+
+/*
+ * ThreadSanitizer's atexit() does not know that a module is gone: keep it, or
+ * its handlers are called where it was.  Other tests unload it.
+ */
+static int keep_the_provider(void **state)
+{
+    (void)state;
+    return dlopen(fixture_required("HSMSIGN_PROVIDER"),
+                  RTLD_NOW | RTLD_NODELETE) == NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,5 +338,6 @@ int main(void)
     };
 
     fixture_begin();
-    return cmocka_run_group_tests_name("provider/threads", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("provider/threads", tests,
+                                       keep_the_provider, NULL);
 }
