@@ -40,10 +40,15 @@ static void hold_slot(struct p11_slot *slot, void *arg)
     pthread_mutex_lock(&slot->lock);
 }
 
-static void resume_slot(struct p11_slot *slot, void *arg)
+static void release_slot(struct p11_slot *slot, void *arg)
 {
     (void)arg;
     pthread_mutex_unlock(&slot->lock);
+}
+
+static void resume_slot(struct p11_slot *slot, void *arg)
+{
+    (void)arg;
     p11_session_pool_resume(slot);
 }
 
@@ -65,6 +70,7 @@ static void before_fork(void)
 
 static void after_fork_in_parent(void)
 {
+    p11_module_visit_slots(release_slot, NULL);
     p11_module_visit_slots(resume_slot, NULL);
     p11_module_unlock_registry();
 }

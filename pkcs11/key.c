@@ -228,8 +228,9 @@ static CK_RV find_and_read(struct p11_key *key, struct p11_session *session,
             rv = read_private(key, session, *handle, attrs, err);
         if (rv == CKR_OK || tries == 2)
             return rv;
-        /* Private objects are not there for who is not logged in. */
-        if (rv == P11_NO_KEY && p11_slot_forgot_us(key->slot, session))
+        /* Private objects are not there for who is not, or was not yet. */
+        if (rv == P11_NO_KEY && (p11_slot_epoch(key->slot) != *epoch ||
+                                 p11_slot_forgot_us(key->slot, session)))
             rv = CKR_USER_NOT_LOGGED_IN;
         rv = p11_key_mend(key, session, rv, *epoch, err);
         if (rv != CKR_OK)

@@ -286,6 +286,7 @@ unsigned long p11_slot_epoch(struct p11_slot *slot)
     unsigned long epoch;
 
     pthread_mutex_lock(&slot->lock);
+    login_wait(slot);
     epoch = slot->epoch;
     pthread_mutex_unlock(&slot->lock);
     return epoch;

@@ -53,6 +53,7 @@ CK_RV p11_slot_login_context(struct p11_slot *slot,
 bool p11_slot_forgot_us(struct p11_slot *slot,
                         const struct p11_session *session);
 
+/* The slot's epoch, once a login that is under way has ended. */
 unsigned long p11_slot_epoch(struct p11_slot *slot);
 
 #endif

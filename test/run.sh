@@ -38,8 +38,10 @@ run() { # title, build directory, log base, options
     local title=$1 dir=$2 base=$3
     shift 3
     echo "== $title"
+    rm -f "$dir/meson-logs/$base"*
     meson test -C "$dir" --no-rebuild --print-errorlogs --logbase "$base" "$@" || status=1
-    logs+=("$dir/meson-logs/$base.json")
+    # With a wrapper Meson adds its name.
+    logs+=("$dir/meson-logs/$base"*.json)
 }
 
 setup build -Dwerror=true
@@ -55,8 +57,11 @@ if [ $quick = no ]; then
         --wrapper 'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --keep-debuginfo=yes --trace-children=no'
 
     setup build/tsan -Db_sanitize=thread -Db_lundef=false
+    # Preloaded, the module stays: atexit() handlers of a library that was
+    # unloaded are called by ThreadSanitizer all the same.
     TSAN_OPTIONS=halt_on_error=0:exitcode=66 \
-        run 'tests of threads, ThreadSanitizer' build/tsan tsan --suite threads -t 3
+        run 'tests of threads, ThreadSanitizer' build/tsan tsan --suite threads -t 3 \
+        --wrapper "env LD_PRELOAD=$PWD/build/tsan/provider/hsmsign.so"
 fi
 
 ./test/count.py "${logs[@]}" || status=1

@@ -22,8 +22,8 @@ static const struct {
     int pad; /* PKCS1, PSS; NONE for other keys */
 } keys[] = {
     { "rsa2048", PKCS1 }, { "rsa3072", PKCS1 }, { "rsa4096", PKCS1 },
-    { "rsa2048", PSS }, { "rsa3072", PSS }, { "rsa4096", PSS },
-    { "p256", NONE },   { "p384", NONE },   { "p521", NONE },
+    { "rsa2048", PSS },   { "rsa3072", PSS },   { "rsa4096", PSS },
+    { "p256", NONE },     { "p384", NONE },     { "p521", NONE },
 };
 
 static const struct {
@@ -220,7 +220,7 @@ static void test_ed25519_refuses_a_digest_and_updates(void **state)
     unload(&t);
 }
 
-/* With no digest named, PKCS1 and EC keys take their default one: SHA-256. */
+/* With no digest named, RSA and EC keys take their default one: SHA-256. */
 static void test_default_digest_is_sha256(void **state)
 {
     static const char *const names[] = { "rsa2048", "p256", "p521" };
