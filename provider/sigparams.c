@@ -282,12 +282,16 @@ static EVP_MD_CTX *twin_new(struct sig_ctx *ctx, EVP_PKEY_CTX **pctx)
 int prov_sigctx_default_salt(struct sig_ctx *ctx)
 {
     int salt = RSA_PSS_SALTLEN_AUTO;
+    /* EVP_PKEY_CTX_get_rsa_pss_saltlen() takes "auto-digestmax" for 0. */
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_int(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, &salt), OSSL_PARAM_END
+    };
     EVP_PKEY_CTX *pctx;
     EVP_MD_CTX *twin;
 
     ERR_set_mark();
     twin = twin_new(ctx, &pctx);
-    if (twin == NULL || EVP_PKEY_CTX_get_rsa_pss_saltlen(pctx, &salt) <= 0)
+    if (twin == NULL || EVP_PKEY_CTX_get_params(pctx, params) <= 0)
         salt = RSA_PSS_SALTLEN_AUTO;
     EVP_MD_CTX_free(twin);
     ERR_pop_to_mark();
