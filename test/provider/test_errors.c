@@ -268,18 +268,41 @@ static void test_earlier_errors_stay_in_the_queue(void **state)
 }
 
 /* The caller's mark is the caller's: ours are gone when we return. */
-static void test_callers_mark_is_where_it_was(void **state)
+static void assert_mark_is_there(void)
 {
-    (void)state;
-    raise_earlier();
-    assert_null(fixture_load(ctx, FAKE_URI "nope"));
-    assert_int_equal(ERR_pop_to_mark(), 1);
-    assert_int_equal(ERR_pop_to_mark(), 0); /* there was one */
-    raise_earlier();
-    EVP_PKEY_free(fake_key(ctx, "p256"));
     assert_int_equal(ERR_pop_to_mark(), 1);
     assert_earlier();
     fixture_assert_no_error();
+    assert_int_equal(ERR_pop_to_mark(), 0); /* there was one */
+}
+
+static void test_callers_mark_is_where_it_was(void **state)
+{
+    EVP_PKEY *key = fake_key(ctx, "p256");
+    EVP_PKEY *bare = fake_key(ctx, "p256-bare");
+    EVP_PKEY *public = fixture_public("p256-bare");
+    unsigned char sig[FIXTURE_SIGNATURE_MAX];
+
+    (void)state;
+    raise_earlier();
+    assert_null(fixture_load(ctx, FAKE_URI "nope"));
+    assert_mark_is_there();
+    raise_earlier();
+    EVP_PKEY_free(fake_key(ctx, "p256"));
+    assert_mark_is_there();
+    raise_earlier();
+    assert_true(fixture_sign(ctx, key, "SHA256", sig) > 0);
+    assert_mark_is_there();
+    raise_earlier();
+    assert_int_equal(EVP_PKEY_eq(bare, public), 1);
+    assert_mark_is_there();
+    fake_fail(fake, "C_Sign", CKR_GENERAL_ERROR, 1, 0);
+    raise_earlier();
+    assert_int_equal(fixture_sign(ctx, key, "SHA256", sig), 0);
+    assert_mark_is_there();
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(bare);
+    EVP_PKEY_free(public);
 }
 
 /* SoftHSM, and whoever else uses libcrypto, is as careless as this. */

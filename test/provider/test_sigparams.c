@@ -201,6 +201,11 @@ static void test_pss_parameters_want_pss_padding(void **state)
                           OSSL_PARAM_construct_end() };
     OSSL_PARAM mgf1[] = { OSSL_PARAM_construct_utf8_string(MGF1, "SHA256", 0),
                           OSSL_PARAM_construct_end() };
+    int none = -9;
+    OSSL_PARAM negative[] = {
+        OSSL_PARAM_construct_utf8_string(PADDING, "pss", 0),
+        OSSL_PARAM_construct_int(SALT, &none), OSSL_PARAM_construct_end()
+    };
     EVP_MD_CTX *mctx = EVP_MD_CTX_new();
 
     (void)state;
@@ -210,6 +215,10 @@ static void test_pss_parameters_want_pss_padding(void **state)
     assert_int_equal(
         EVP_DigestSignInit_ex(mctx, NULL, "SHA256", ctx, NULL, key, mgf1), 0);
     fixture_assert_error(0, "a parameter is not taken", "pss", NULL);
+    assert_int_equal(
+        EVP_DigestSignInit_ex(mctx, NULL, "SHA256", ctx, NULL, key, negative),
+        0);
+    fixture_assert_error(0, "a parameter is not taken", "salt", NULL);
     EVP_MD_CTX_free(mctx);
 }
 
@@ -267,6 +276,31 @@ static void test_copies_have_parameters_of_their_own(void **state)
     assert_int_equal(sign_pss(copy, "SHA256"), 8);
     EVP_MD_CTX_free(mctx);
     EVP_MD_CTX_free(copy);
+}
+
+/* EVP_DigestSignFinal signs with a copy; a new beginning forgets them. */
+static void test_parameters_last_until_the_next_init(void **state)
+{
+    int fresh = sign_with_salt(fixture_software(), twin, "SHA256", NULL);
+    OSSL_PARAM pss[] = { OSSL_PARAM_construct_utf8_string(PADDING, "pss", 0),
+                         OSSL_PARAM_construct_end() };
+    unsigned char sig[FIXTURE_SIGNATURE_MAX];
+    size_t len = sizeof(sig);
+    EVP_MD_CTX *mctx = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *pctx = NULL;
+
+    (void)state;
+    assert_int_equal(
+        EVP_DigestSignInit_ex(mctx, &pctx, "SHA256", ctx, NULL, key, pss), 1);
+    assert_true(EVP_PKEY_CTX_ctrl_str(pctx, "rsa_pss_saltlen", "7") > 0);
+    assert_int_equal(
+        EVP_DigestSignUpdate(mctx, fixture_message, fixture_message_len), 1);
+    assert_int_equal(EVP_DigestSignFinal(mctx, sig, &len), 1);
+    assert_int_equal(salt_of("SHA256", sig, len), 7);
+    assert_int_equal(
+        EVP_DigestSignInit_ex(mctx, &pctx, "SHA256", ctx, NULL, NULL, pss), 1);
+    assert_int_equal(sign_pss(mctx, "SHA256"), fresh);
+    EVP_MD_CTX_free(mctx);
 }
 
 /* The MGF1 digest goes to the token; SoftHSM takes the same one only. */
@@ -448,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_pss_parameters_want_pss_padding),
         cmocka_unit_test(test_parameters_count_at_init_in_every_form),
         cmocka_unit_test(test_copies_have_parameters_of_their_own),
+        cmocka_unit_test(test_parameters_last_until_the_next_init),
         cmocka_unit_test(
             test_other_mgf1_digest_is_signed_or_refused_not_ignored),
         cmocka_unit_test(test_algorithm_identifier_is_the_default_providers),
