@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fixture.h"
+#include <dlfcn.h>
 #include <errno.h>
 #include <ftw.h>
 #include <openssl/conf.h>
@@ -317,6 +318,13 @@ void fixture_assert_no_error(void)
     fixture_take_errors("hsmsign", &errors);
     if (errors.count != 0)
         fail_msg("unexpected: %s", errors.all);
+}
+
+int fixture_keep_provider(void **state)
+{
+    (void)state;
+    return dlopen(fixture_required("HSMSIGN_PROVIDER"),
+                  RTLD_NOW | RTLD_NODELETE) == NULL;
 }
 
 static char directory[64];

@@ -110,6 +110,13 @@ void fixture_assert_error(size_t others, const char *reason, ...)
 /* Nothing is in the queue. */
 void fixture_assert_no_error(void);
 
+/*
+ * A group's set-up: hsmsign.so stays loaded until exit.  ThreadSanitizer's
+ * atexit() does not know that a module is gone, and calls its handlers where
+ * they were; other tests see that it can be unloaded.
+ */
+int fixture_keep_provider(void **state);
+
 /* A new directory, removed with what is in it at exit of this process. */
 const char *fixture_directory(void);
 /* Write text to a new file of that name in it, mode 0600; fills path. */

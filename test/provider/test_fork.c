@@ -280,5 +280,6 @@ int main(void)
     };
 
     fixture_begin();
-    return cmocka_run_group_tests_name("provider/fork", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("provider/fork", tests,
+                                       fixture_keep_provider, NULL);
 }

@@ -6,7 +6,6 @@
  * A thread only counts what goes wrong; the test asserts when all have ended.
  */
 #include "fake_fixture.h"
-#include <dlfcn.h>
 #include <openssl/err.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -313,17 +312,6 @@ const char *__tsan_default_suppressions(void)
     return "race:gmtime\n";
 }
 
-/*
- * ThreadSanitizer's atexit() does not know that a module is gone: keep it, or
- * its handlers are called where it was.  Other tests unload it.
- */
-static int keep_the_provider(void **state)
-{
-    (void)state;
-    return dlopen(fixture_required("HSMSIGN_PROVIDER"),
-                  RTLD_NOW | RTLD_NODELETE) == NULL;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,5 +327,5 @@ int main(void)
 
     fixture_begin();
     return cmocka_run_group_tests_name("provider/threads", tests,
-                                       keep_the_provider, NULL);
+                                       fixture_keep_provider, NULL);
 }
