@@ -32,13 +32,13 @@ struct p11_module_config {
     const char *init_args;      /* C_Initialize's pReserved; NULL: none */
     unsigned quirks;            /* P11_QUIRK_*, added to the table's */
     unsigned long max_sessions; /* open at once for each token */
-    unsigned long max_idle;     /* of these, kept when idle; at least 1 */
+    unsigned long max_idle;     /* of these, kept when idle; one always is */
 };
 
 /* Fields are for module.c, slot.c, session.c and fork.c. */
 struct p11_module {
     struct p11_module *next; /* in the registry */
-    unsigned refs;           /* under the registry's lock */
+    unsigned refs;           /* under open_lock */
     void *dl;
     CK_FUNCTION_LIST *fl;
     char *path;

@@ -45,7 +45,7 @@ enum p11_class {
     P11_CLASS_LOGIN,   /* logging in mends it */
     P11_CLASS_HANDLE,  /* finding the key again mends it */
     P11_CLASS_DEVICE,  /* the token is busy, restarted or gone */
-    P11_CLASS_LIBRARY, /* C_Initialize mends it */
+    P11_CLASS_LIBRARY, /* C_Initialize would mend it; fatal so far */
     P11_CLASS_LIMIT,   /* no more sessions: wait for one */
     P11_CLASS_PIN      /* never retried: tries are counted by the token */
 };

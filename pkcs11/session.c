@@ -316,7 +316,7 @@ CK_RV p11_session_replace(struct p11_slot *slot, struct p11_session *session,
                           struct p11_error *err)
 {
     CK_FUNCTION_LIST *fl = slot->module->fl;
-    CK_SESSION_HANDLE fresh, old = session->handle;
+    CK_SESSION_HANDLE fresh = CK_INVALID_HANDLE, old = session->handle;
     bool spare = replace_begin(slot);
     CK_RV first = CKR_SESSION_COUNT, rv;
 
@@ -325,7 +325,9 @@ CK_RV p11_session_replace(struct p11_slot *slot, struct p11_session *session,
     rv = first;
     /* May well fail: it is the one that went bad.  Never closed twice. */
     if ((rv == CKR_OK || rv == CKR_SESSION_COUNT) && old != CK_INVALID_HANDLE) {
-        p11_C_CloseSession(fl, old);
+        /* A token that was reset may give the same number again. */
+        if (old != fresh)
+            p11_C_CloseSession(fl, old);
         session->handle = CK_INVALID_HANDLE;
     }
     if (rv == CKR_SESSION_COUNT)

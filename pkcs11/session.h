@@ -27,8 +27,8 @@ CK_RV p11_session_borrow(struct p11_slot *slot, struct p11_session **session,
  * invalid, or have an operation active.  The new one is opened before the old
  * one is closed, because closing the last one logs out (PKCS #11 v2.40,
  * 5.6); only where the limit forbids that the other way round.  Returns
- * CKR_OK, or what C_OpenSession answered, and then the session is not usable
- * and is to be given to p11_session_discard().
+ * CKR_OK, or what C_OpenSession answered, and then the session is good for
+ * nothing but p11_session_give_back() with that answer.
  */
 CK_RV p11_session_replace(struct p11_slot *slot, struct p11_session *session,
                           struct p11_error *err);

@@ -291,6 +291,25 @@ static void test_key_is_loaded_after_the_only_session_was_replaced(void **state)
     assert_signs(f);
 }
 
+/* After a reset a token may number its sessions from the beginning. */
+static void test_fresh_session_with_the_old_number_is_not_closed(void **state)
+{
+    struct fixture *f = *state;
+    struct p11_session *session;
+    CK_SESSION_HANDLE old;
+
+    assert_rv(f, fixture_load(f, URI, PIN, &f->key, &f->err), CKR_OK);
+    session = borrow(f);
+    old = session->handle;
+    fake_lose(f->fake, FAKE_SESSIONS);
+    f->fake->last_handle = old - 1;
+    assert_rv(f, p11_session_replace(fixture_slot(f), session, &f->err),
+              CKR_OK);
+    assert_int_equal(session->handle, old);
+    assert_open(f, 1);
+    give_back(f, session, CKR_OK);
+}
+
 static void
 test_paused_pool_waits_for_what_is_lent_until_the_deadline(void **state)
 {
@@ -362,6 +381,7 @@ int main(void)
         TEST_OPEN(test_session_without_replacement_at_the_limit_is_given_up),
         TEST_OPEN(test_signature_closes_each_session_once),
         TEST_OPEN(test_key_is_loaded_after_the_only_session_was_replaced),
+        TEST_OPEN(test_fresh_session_with_the_old_number_is_not_closed),
         TEST_OPEN(test_paused_pool_waits_for_what_is_lent_until_the_deadline),
         TEST_OPEN(test_exiting_process_lends_no_more_not_even_after_a_fork),
     };
