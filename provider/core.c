@@ -24,15 +24,6 @@ static void take_upcall(struct prov_ctx *ctx, const OSSL_DISPATCH *in)
     case OSSL_FUNC_CORE_VSET_ERROR:
         ctx->vset_error = OSSL_FUNC_core_vset_error(in);
         break;
-    case OSSL_FUNC_CORE_SET_ERROR_MARK:
-        ctx->set_error_mark = OSSL_FUNC_core_set_error_mark(in);
-        break;
-    case OSSL_FUNC_CORE_POP_ERROR_TO_MARK:
-        ctx->pop_error_to_mark = OSSL_FUNC_core_pop_error_to_mark(in);
-        break;
-    case OSSL_FUNC_CORE_CLEAR_LAST_ERROR_MARK:
-        ctx->clear_last_error_mark = OSSL_FUNC_core_clear_last_error_mark(in);
-        break;
     case OSSL_FUNC_PROVIDER_UP_REF:
         ctx->up_ref = OSSL_FUNC_provider_up_ref(in);
         break;
@@ -46,9 +37,7 @@ int prov_core_init(struct prov_ctx *ctx, const OSSL_DISPATCH *in)
     for (; in->function_id != 0; in++)
         take_upcall(ctx, in);
     return ctx->get_params != NULL && ctx->new_error != NULL &&
-           ctx->set_error_debug != NULL && ctx->vset_error != NULL &&
-           ctx->set_error_mark != NULL && ctx->pop_error_to_mark != NULL &&
-           ctx->clear_last_error_mark != NULL;
+           ctx->set_error_debug != NULL && ctx->vset_error != NULL;
 }
 
 /*
@@ -100,10 +89,11 @@ static void fill_reasons(void)
     }
 }
 
-const OSSL_ITEM *prov_reasons(void)
+const OSSL_ITEM *prov_reasons(void *provctx)
 {
     static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
 
+    (void)provctx;
     CRYPTO_THREAD_run_once(&once, fill_reasons);
     return reasons;
 }

@@ -20,8 +20,23 @@
 #define PROV_PROPERTIES "provider=hsmsign"
 #define PROV_NOT_OURS   "provider!=hsmsign"
 
-/* How many operations the provider offers; see provider.c. */
-#define PROV_OFFERS 4
+/* One row of a dispatch table. */
+#define PROV_FN(id, function)                                                  \
+    {                                                                          \
+        OSSL_FUNC_##id, (void (*)(void))(function)                             \
+    }
+
+/* An operation's algorithms; fips: with pkcs11-module-assume-fips. */
+struct prov_offer {
+    const OSSL_ALGORITHM *plain, *fips;
+};
+#define PROV_OFFER(list)                                                       \
+    {                                                                          \
+        .plain = (const OSSL_ALGORITHM[])list(PROV_PROPERTIES),                \
+        .fips = (const OSSL_ALGORITHM[])list(PROV_PROPERTIES ",fips=yes"),     \
+    }
+extern const struct prov_offer prov_keymgmts, prov_signatures, prov_stores,
+    prov_decoders;
 
 struct prov_ctx {
     struct prov_ctx *next; /* in the list of live providers */
@@ -31,9 +46,6 @@ struct prov_ctx {
     OSSL_FUNC_core_new_error_fn *new_error;
     OSSL_FUNC_core_set_error_debug_fn *set_error_debug;
     OSSL_FUNC_core_vset_error_fn *vset_error;
-    OSSL_FUNC_core_set_error_mark_fn *set_error_mark;
-    OSSL_FUNC_core_pop_error_to_mark_fn *pop_error_to_mark;
-    OSSL_FUNC_core_clear_last_error_mark_fn *clear_last_error_mark;
     OSSL_FUNC_provider_up_ref_fn *up_ref; /* may be NULL */
 
     OSSL_LIB_CTX *libctx; /* a child of the caller's */
@@ -41,8 +53,6 @@ struct prov_ctx {
     _Atomic(struct p11_module *) module; /* NULL until the first URI */
     /* A digest that was fetched stays: one per row of prov_digests. */
     _Atomic(EVP_MD *) digests[PROV_DIGESTS];
-    /* With pkcs11-module-assume-fips: what is offered, owned. */
-    OSSL_ALGORITHM *fips[PROV_OFFERS];
 };
 
 /* Returns 1, or 0 when an upcall is missing. */
@@ -73,7 +83,7 @@ int prov_raise_rv_at(const struct prov_ctx *ctx, const char *file, int line,
     __attribute__((format(printf, 6, 7)));
 
 /* The reasons that prov_raise() gives, for OSSL_FUNC_PROVIDER_GET_REASON... */
-const OSSL_ITEM *prov_reasons(void);
+const OSSL_ITEM *prov_reasons(void *provctx);
 
 /*
  * The caller's property query without its provider terms, which are about us

@@ -16,7 +16,6 @@
 #include <openssl/params.h>
 #include <openssl/pem.h>
 #include <string.h>
-#include "decoder.h"
 #include "key.h"
 
 #define PEM_LABEL "PKCS#11 PROVIDER URI"
@@ -161,16 +160,16 @@ static int decode_block(struct prov_ctx *ctx, unsigned char *der, size_t len,
                              "a URI; write it anew with hsmsign uri2pem");
     OPENSSL_clear_free(text, strlen(text));
 
-    ctx->set_error_mark(ctx->handle);
+    ERR_set_mark();
     current_block = &block;
     ok = hand_over_der(der, len, cb, arg);
     current_block = outer;
     prov_key_free(block.key);
     if (block.err.rv == CKR_OK) {
-        ctx->clear_last_error_mark(ctx->handle);
+        ERR_clear_last_mark();
         return ok;
     }
-    ctx->pop_error_to_mark(ctx->handle);
+    ERR_pop_to_mark();
     return prov_raise(ctx, &block.err);
 }
 
@@ -191,9 +190,9 @@ static int pem_decode(void *vctx, OSSL_CORE_BIO *in, int selection,
     (void)pw_arg;
     if (bio == NULL)
         return 0;
-    ctx->set_error_mark(ctx->handle);
+    ERR_set_mark();
     found = PEM_read_bio(bio, &name, &header, &der, &len);
-    ctx->pop_error_to_mark(ctx->handle);
+    ERR_pop_to_mark();
     if (found && strcmp(name, PEM_LABEL) == 0)
         ok = decode_block(ctx, der, (size_t)len, cb, arg);
     OPENSSL_free(name);
@@ -213,12 +212,12 @@ static char *read_uri(struct prov_ctx *ctx, OSSL_CORE_BIO *in)
 
     if (bio == NULL)
         return NULL;
-    ctx->set_error_mark(ctx->handle);
+    ERR_set_mark();
     while (len < sizeof(der) &&
            BIO_read_ex(bio, der + len, sizeof(der) - len, &n))
         len += n;
     uri = unwrap(der, (long)len);
-    ctx->pop_error_to_mark(ctx->handle);
+    ERR_pop_to_mark();
     BIO_free(bio);
     OPENSSL_cleanse(der, sizeof(der));
     return uri;
@@ -274,22 +273,18 @@ static int der_decode(void *vctx, OSSL_CORE_BIO *in, int selection,
     return ok;
 }
 
-#define FN(id, function)                                                       \
-    {                                                                          \
-        OSSL_FUNC_DECODER_##id, (void (*)(void))(function)                     \
-    }
-
 static const OSSL_DISPATCH pem_functions[] = {
-    FN(NEWCTX, pem_newctx),
-    FN(FREECTX, pem_freectx),
-    FN(DOES_SELECTION, pem_selected),
-    FN(DECODE, pem_decode),
+    PROV_FN(DECODER_NEWCTX, pem_newctx),
+    PROV_FN(DECODER_FREECTX, pem_freectx),
+    PROV_FN(DECODER_DOES_SELECTION, pem_selected),
+    PROV_FN(DECODER_DECODE, pem_decode),
     { 0, NULL },
 };
 
 #define FROM_DER(newctx)                                                       \
-    FN(NEWCTX, newctx), FN(FREECTX, der_freectx),                              \
-        FN(DOES_SELECTION, private_key_selected), FN(DECODE, der_decode)
+    PROV_FN(DECODER_NEWCTX, newctx), PROV_FN(DECODER_FREECTX, der_freectx),    \
+        PROV_FN(DECODER_DOES_SELECTION, private_key_selected),                 \
+        PROV_FN(DECODER_DECODE, der_decode)
 
 static const OSSL_DISPATCH rsa_functions[] = { FROM_DER(rsa_newctx),
                                                { 0, NULL } };
@@ -298,13 +293,17 @@ static const OSSL_DISPATCH ec_functions[] = { FROM_DER(ec_newctx),
 static const OSSL_DISPATCH ed25519_functions[] = { FROM_DER(ed25519_newctx),
                                                    { 0, NULL } };
 
-#define DER_PROPERTIES PROV_PROPERTIES ",input=der,structure=" STRUCTURE
+#define DER_INPUT ",input=der,structure=" STRUCTURE
 
-const OSSL_ALGORITHM prov_decoders[] = {
-    { "DER", PROV_PROPERTIES ",input=pem", pem_functions, "PEM-wrapped URIs" },
-    { "RSA", DER_PROPERTIES, rsa_functions, "wrapped URIs of RSA keys" },
-    { "EC", DER_PROPERTIES, ec_functions, "wrapped URIs of EC keys" },
-    { "ED25519", DER_PROPERTIES, ed25519_functions,
-      "wrapped URIs of Ed25519 keys" },
-    { NULL, NULL, NULL, NULL },
-};
+#define DECODERS(properties)                                                   \
+    {                                                                          \
+        { "DER", properties ",input=pem", pem_functions, "PEM-wrapped URIs" }, \
+            { "RSA", properties DER_INPUT, rsa_functions,                      \
+              "wrapped URIs of RSA keys" },                                    \
+            { "EC", properties DER_INPUT, ec_functions,                        \
+              "wrapped URIs of EC keys" },                                     \
+            { "ED25519", properties DER_INPUT, ed25519_functions,              \
+              "wrapped URIs of Ed25519 keys" },                                \
+            { NULL, NULL, NULL, NULL },                                        \
+    }
+const struct prov_offer prov_decoders = PROV_OFFER(DECODERS);

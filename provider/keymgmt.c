@@ -8,7 +8,6 @@
 #include <openssl/err.h>
 #include <openssl/params.h>
 #include "key.h"
-#include "keymgmt.h"
 
 static void *rsa_new(void *provctx)
 {
@@ -73,9 +72,9 @@ static int match_by_trial(struct prov_key *key, struct prov_key *other)
 
     if (key->token_key == NULL || candidate == NULL)
         return 0;
-    key->ctx->set_error_mark(key->ctx->handle);
+    ERR_set_mark();
     rv = prov_key_prove(key, candidate, &proved, &err);
-    key->ctx->pop_error_to_mark(key->ctx->handle);
+    ERR_pop_to_mark();
     if (rv != CKR_OK)
         return prov_raise(key->ctx, &err);
     if (proved && EVP_PKEY_up_ref(candidate))
@@ -312,50 +311,51 @@ static const char *ed25519_operation_name(int operation)
                                           : prov_alg_ed25519.name;
 }
 
-#define FN(id, function)                                                       \
-    {                                                                          \
-        OSSL_FUNC_KEYMGMT_##id, (void (*)(void))(function)                     \
-    }
-
 #define COMMON                                                                 \
-    FN(FREE, keymgmt_free), FN(LOAD, keymgmt_load), FN(HAS, keymgmt_has),      \
-        FN(MATCH, keymgmt_match), FN(IMPORT, keymgmt_import),                  \
-        FN(EXPORT, keymgmt_export), FN(GET_PARAMS, keymgmt_get_params),        \
-        FN(GETTABLE_PARAMS, keymgmt_gettable_params), FN(DUP, keymgmt_dup)
+    PROV_FN(KEYMGMT_FREE, keymgmt_free), PROV_FN(KEYMGMT_LOAD, keymgmt_load),  \
+        PROV_FN(KEYMGMT_HAS, keymgmt_has),                                     \
+        PROV_FN(KEYMGMT_MATCH, keymgmt_match),                                 \
+        PROV_FN(KEYMGMT_IMPORT, keymgmt_import),                               \
+        PROV_FN(KEYMGMT_EXPORT, keymgmt_export),                               \
+        PROV_FN(KEYMGMT_GET_PARAMS, keymgmt_get_params),                       \
+        PROV_FN(KEYMGMT_GETTABLE_PARAMS, keymgmt_gettable_params),             \
+        PROV_FN(KEYMGMT_DUP, keymgmt_dup)
 
 static const OSSL_DISPATCH rsa_functions[] = {
-    FN(NEW, rsa_new),
-    FN(IMPORT_TYPES, rsa_eximport_types),
-    FN(EXPORT_TYPES, rsa_eximport_types),
-    FN(QUERY_OPERATION_NAME, rsa_operation_name),
+    PROV_FN(KEYMGMT_NEW, rsa_new),
+    PROV_FN(KEYMGMT_IMPORT_TYPES, rsa_eximport_types),
+    PROV_FN(KEYMGMT_EXPORT_TYPES, rsa_eximport_types),
+    PROV_FN(KEYMGMT_QUERY_OPERATION_NAME, rsa_operation_name),
     COMMON,
     { 0, NULL },
 };
 
 static const OSSL_DISPATCH ec_functions[] = {
-    FN(NEW, ec_new),
-    FN(IMPORT_TYPES, ec_eximport_types),
-    FN(EXPORT_TYPES, ec_eximport_types),
-    FN(QUERY_OPERATION_NAME, ec_operation_name),
+    PROV_FN(KEYMGMT_NEW, ec_new),
+    PROV_FN(KEYMGMT_IMPORT_TYPES, ec_eximport_types),
+    PROV_FN(KEYMGMT_EXPORT_TYPES, ec_eximport_types),
+    PROV_FN(KEYMGMT_QUERY_OPERATION_NAME, ec_operation_name),
     COMMON,
     { 0, NULL },
 };
 
 static const OSSL_DISPATCH ed25519_functions[] = {
-    FN(NEW, ed25519_new),
-    FN(IMPORT_TYPES, ed25519_eximport_types),
-    FN(EXPORT_TYPES, ed25519_eximport_types),
-    FN(QUERY_OPERATION_NAME, ed25519_operation_name),
+    PROV_FN(KEYMGMT_NEW, ed25519_new),
+    PROV_FN(KEYMGMT_IMPORT_TYPES, ed25519_eximport_types),
+    PROV_FN(KEYMGMT_EXPORT_TYPES, ed25519_eximport_types),
+    PROV_FN(KEYMGMT_QUERY_OPERATION_NAME, ed25519_operation_name),
     COMMON,
     { 0, NULL },
 };
 
-const OSSL_ALGORITHM prov_keymgmts[] = {
-    { "RSA:rsaEncryption:1.2.840.113549.1.1.1", PROV_PROPERTIES, rsa_functions,
-      "RSA keys on a PKCS #11 token" },
-    { "EC:id-ecPublicKey:1.2.840.10045.2.1", PROV_PROPERTIES, ec_functions,
-      "EC keys on a PKCS #11 token" },
-    { "ED25519:1.3.101.112", PROV_PROPERTIES, ed25519_functions,
-      "Ed25519 keys on a PKCS #11 token" },
-    { NULL, NULL, NULL, NULL },
-};
+#define KEYMGMTS(properties)                                                   \
+    {                                                                          \
+        { "RSA:rsaEncryption:1.2.840.113549.1.1.1", properties, rsa_functions, \
+          "RSA keys on a PKCS #11 token" },                                    \
+            { "EC:id-ecPublicKey:1.2.840.10045.2.1", properties, ec_functions, \
+              "EC keys on a PKCS #11 token" },                                 \
+            { "ED25519:1.3.101.112", properties, ed25519_functions,            \
+              "Ed25519 keys on a PKCS #11 token" },                            \
+            { NULL, NULL, NULL, NULL },                                        \
+    }
+const struct prov_offer prov_keymgmts = PROV_OFFER(KEYMGMTS);

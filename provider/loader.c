@@ -2,6 +2,7 @@
 /* From a URI to a key: what the store and the PEM decoder share. */
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
+#include <openssl/err.h>
 #include <openssl/params.h>
 #include <stdio.h>
 #include <string.h>
@@ -97,9 +98,9 @@ CK_RV prov_key_load(struct prov_ctx *ctx, const struct p11_uri *uri,
     if (*key == NULL)
         return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a key");
     /* Tokens that use libcrypto leave their errors in our caller's queue. */
-    ctx->set_error_mark(ctx->handle);
+    ERR_set_mark();
     rv = load(ctx, uri, &request, *key, err);
-    ctx->pop_error_to_mark(ctx->handle);
+    ERR_pop_to_mark();
     if (rv != CKR_OK) {
         prov_key_free(*key);
         *key = NULL;

@@ -13,75 +13,35 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include "core.h"
-#include "decoder.h"
 #include "hsmsign.h"
-#include "keymgmt.h"
 #include "pkcs11/log.h"
-#include "signature.h"
-#include "store.h"
 
 static pthread_mutex_t live_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct prov_ctx *live;
 
-/* What is offered; the properties of all are PROV_PROPERTIES and more. */
-static const struct {
-    int operation;
-    const OSSL_ALGORITHM *algorithms;
-} offers[PROV_OFFERS] = {
-    { OSSL_OP_KEYMGMT, prov_keymgmts },
-    { OSSL_OP_SIGNATURE, prov_signatures },
-    { OSSL_OP_STORE, prov_stores },
-    { OSSL_OP_DECODER, prov_decoders },
-};
-
 static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
 {
     const struct prov_ctx *ctx = provctx;
+    const struct prov_offer *offer;
 
     *no_cache = 0;
-    for (size_t i = 0; i < PROV_OFFERS; i++) {
-        if (offers[i].operation == operation)
-            return ctx->fips[i] != NULL ? ctx->fips[i] : offers[i].algorithms;
+    switch (operation) {
+    case OSSL_OP_KEYMGMT:
+        offer = &prov_keymgmts;
+        break;
+    case OSSL_OP_SIGNATURE:
+        offer = &prov_signatures;
+        break;
+    case OSSL_OP_STORE:
+        offer = &prov_stores;
+        break;
+    case OSSL_OP_DECODER:
+        offer = &prov_decoders;
+        break;
+    default:
+        return NULL;
     }
-    return NULL;
-}
-
-/* pkcs11-module-assume-fips: the same algorithms, with fips=yes on them. */
-static int assume_fips(struct prov_ctx *ctx)
-{
-    for (size_t i = 0; i < PROV_OFFERS; i++) {
-        const OSSL_ALGORITHM *from = offers[i].algorithms;
-        size_t n = 0;
-
-        while (from[n].algorithm_names != NULL)
-            n++;
-        ctx->fips[i] = OPENSSL_zalloc((n + 1) * sizeof(*from));
-        if (ctx->fips[i] == NULL)
-            return 0;
-        for (size_t j = 0; j < n; j++) {
-            char *properties = OPENSSL_malloc(128);
-
-            ctx->fips[i][j] = from[j];
-            ctx->fips[i][j].property_definition = properties;
-            if (properties == NULL)
-                return 0;
-            BIO_snprintf(properties, 128, "%s,fips=yes",
-                         from[j].property_definition);
-        }
-    }
-    return 1;
-}
-
-static void free_fips(struct prov_ctx *ctx)
-{
-    for (size_t i = 0; i < PROV_OFFERS; i++) {
-        OSSL_ALGORITHM *algorithms = ctx->fips[i];
-
-        for (size_t j = 0;
-             algorithms != NULL && algorithms[j].algorithm_names != NULL; j++)
-            OPENSSL_free((char *)algorithms[j].property_definition);
-        OPENSSL_free(algorithms);
-    }
+    return ctx->config.assume_fips ? offer->fips : offer->plain;
 }
 
 static const OSSL_PARAM *gettable_params(void *provctx)
@@ -118,12 +78,6 @@ static int get_params(void *provctx, OSSL_PARAM params[])
     return p == NULL || OSSL_PARAM_set_int(p, 1);
 }
 
-static const OSSL_ITEM *get_reason_strings(void *provctx)
-{
-    (void)provctx;
-    return prov_reasons();
-}
-
 static void ctx_free(struct prov_ctx *ctx)
 {
     /* A token that uses libcrypto may leave errors. */
@@ -134,7 +88,6 @@ static void ctx_free(struct prov_ctx *ctx)
         EVP_MD_free(atomic_load(&ctx->digests[i]));
     OSSL_LIB_CTX_free(ctx->libctx);
     prov_config_free(&ctx->config);
-    free_fips(ctx);
     OPENSSL_free(ctx);
 }
 
@@ -188,17 +141,12 @@ static void enlist(struct prov_ctx *ctx)
     pthread_mutex_unlock(&live_lock);
 }
 
-#define FN(id, function)                                                       \
-    {                                                                          \
-        OSSL_FUNC_PROVIDER_##id, (void (*)(void))(function)                    \
-    }
-
 static const OSSL_DISPATCH functions[] = {
-    FN(TEARDOWN, teardown),
-    FN(GETTABLE_PARAMS, gettable_params),
-    FN(GET_PARAMS, get_params),
-    FN(QUERY_OPERATION, query),
-    FN(GET_REASON_STRINGS, get_reason_strings),
+    PROV_FN(PROVIDER_TEARDOWN, teardown),
+    PROV_FN(PROVIDER_GETTABLE_PARAMS, gettable_params),
+    PROV_FN(PROVIDER_GET_PARAMS, get_params),
+    PROV_FN(PROVIDER_QUERY_OPERATION, query),
+    PROV_FN(PROVIDER_GET_REASON_STRINGS, prov_reasons),
     { 0, NULL },
 };
 
@@ -217,14 +165,13 @@ int hsmsign_provider_init(const OSSL_CORE_HANDLE *handle,
         goto fail;
     ctx->libctx = OSSL_LIB_CTX_new_child(handle, in);
     if (ctx->libctx == NULL ||
-        !prov_config_load(&ctx->config, handle, ctx->get_params) ||
-        (ctx->config.assume_fips && !assume_fips(ctx)))
+        !prov_config_load(&ctx->config, handle, ctx->get_params))
         goto fail;
     /* What goes wrong here comes back, with its reason, at the first URI. */
     if (ctx->config.load_early) {
-        ctx->set_error_mark(handle);
+        ERR_set_mark();
         (void)prov_module(ctx, &module, &err);
-        ctx->pop_error_to_mark(handle);
+        ERR_pop_to_mark();
     }
     enlist(ctx);
     *out = functions;

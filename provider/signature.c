@@ -7,7 +7,6 @@
 #include <openssl/params.h>
 #include <openssl/rsa.h>
 #include "sigctx.h"
-#include "signature.h"
 
 static void *sig_newctx(void *provctx, const char *propq)
 {
@@ -171,9 +170,9 @@ static int sign_bytes(struct sig_ctx *ctx, unsigned char *sig, size_t *siglen,
     if (ctx->params.pad == RSA_PKCS1_PSS_PADDING && !ctx->salt_given)
         ctx->params.salt_len = prov_sigctx_default_salt(ctx);
     /* Tokens that use libcrypto leave their errors in our caller's queue. */
-    prov->set_error_mark(prov->handle);
+    ERR_set_mark();
     rv = prov_sign(ctx->key, &ctx->params, in, len, sig, sigsize, siglen, &err);
-    prov->pop_error_to_mark(prov->handle);
+    ERR_pop_to_mark();
     return rv == CKR_OK || prov_raise(prov, &err);
 }
 
@@ -344,40 +343,38 @@ static int sig_digest_verify(void *vctx, const unsigned char *sig,
            EVP_DigestVerify(ctx->verify_md, sig, siglen, tbs, tbslen) == 1;
 }
 
-#define FN(id, function)                                                       \
-    {                                                                          \
-        OSSL_FUNC_SIGNATURE_##id, (void (*)(void))(function)                   \
-    }
-
 /* One table: what differs between the algorithms is data, in sign.c. */
 static const OSSL_DISPATCH functions[] = {
-    FN(NEWCTX, sig_newctx),
-    FN(FREECTX, sig_freectx),
-    FN(DUPCTX, sig_dupctx),
-    FN(SIGN_INIT, sig_sign_init),
-    FN(SIGN, sig_sign),
-    FN(VERIFY_INIT, sig_verify_init),
-    FN(VERIFY, sig_verify),
-    FN(DIGEST_SIGN_INIT, sig_digest_sign_init),
-    FN(DIGEST_SIGN_UPDATE, sig_digest_update),
-    FN(DIGEST_SIGN_FINAL, sig_digest_sign_final),
-    FN(DIGEST_SIGN, sig_digest_sign),
-    FN(DIGEST_VERIFY_INIT, sig_digest_verify_init),
-    FN(DIGEST_VERIFY_UPDATE, sig_digest_update),
-    FN(DIGEST_VERIFY_FINAL, sig_digest_verify_final),
-    FN(DIGEST_VERIFY, sig_digest_verify),
-    FN(SET_CTX_PARAMS, prov_sigctx_set_params),
-    FN(SETTABLE_CTX_PARAMS, prov_sigctx_settable_params),
-    FN(GET_CTX_PARAMS, prov_sigctx_get_params),
-    FN(GETTABLE_CTX_PARAMS, prov_sigctx_gettable_params),
+    PROV_FN(SIGNATURE_NEWCTX, sig_newctx),
+    PROV_FN(SIGNATURE_FREECTX, sig_freectx),
+    PROV_FN(SIGNATURE_DUPCTX, sig_dupctx),
+    PROV_FN(SIGNATURE_SIGN_INIT, sig_sign_init),
+    PROV_FN(SIGNATURE_SIGN, sig_sign),
+    PROV_FN(SIGNATURE_VERIFY_INIT, sig_verify_init),
+    PROV_FN(SIGNATURE_VERIFY, sig_verify),
+    PROV_FN(SIGNATURE_DIGEST_SIGN_INIT, sig_digest_sign_init),
+    PROV_FN(SIGNATURE_DIGEST_SIGN_UPDATE, sig_digest_update),
+    PROV_FN(SIGNATURE_DIGEST_SIGN_FINAL, sig_digest_sign_final),
+    PROV_FN(SIGNATURE_DIGEST_SIGN, sig_digest_sign),
+    PROV_FN(SIGNATURE_DIGEST_VERIFY_INIT, sig_digest_verify_init),
+    PROV_FN(SIGNATURE_DIGEST_VERIFY_UPDATE, sig_digest_update),
+    PROV_FN(SIGNATURE_DIGEST_VERIFY_FINAL, sig_digest_verify_final),
+    PROV_FN(SIGNATURE_DIGEST_VERIFY, sig_digest_verify),
+    PROV_FN(SIGNATURE_SET_CTX_PARAMS, prov_sigctx_set_params),
+    PROV_FN(SIGNATURE_SETTABLE_CTX_PARAMS, prov_sigctx_settable_params),
+    PROV_FN(SIGNATURE_GET_CTX_PARAMS, prov_sigctx_get_params),
+    PROV_FN(SIGNATURE_GETTABLE_CTX_PARAMS, prov_sigctx_gettable_params),
     { 0, NULL },
 };
 
 /* Names of our own, never "RSA" or "ECDSA": libcrypto then asks us first. */
-const OSSL_ALGORITHM prov_signatures[] = {
-    { "HSMSIGN-RSA", PROV_PROPERTIES, functions, "RSA on a PKCS #11 token" },
-    { "HSMSIGN-EC", PROV_PROPERTIES, functions, "ECDSA on a PKCS #11 token" },
-    { "HSMSIGN-ED25519", PROV_PROPERTIES, functions,
-      "Ed25519 on a PKCS #11 token" },
-    { NULL, NULL, NULL, NULL },
-};
+#define SIGNATURES(properties)                                                 \
+    {                                                                          \
+        { "HSMSIGN-RSA", properties, functions, "RSA on a PKCS #11 token" },   \
+            { "HSMSIGN-EC", properties, functions,                             \
+              "ECDSA on a PKCS #11 token" },                                   \
+            { "HSMSIGN-ED25519", properties, functions,                        \
+              "Ed25519 on a PKCS #11 token" },                                 \
+            { NULL, NULL, NULL, NULL },                                        \
+    }
+const struct prov_offer prov_signatures = PROV_OFFER(SIGNATURES);

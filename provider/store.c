@@ -11,7 +11,6 @@
 #include <openssl/params.h>
 #include <openssl/store.h>
 #include "key.h"
-#include "store.h"
 
 struct store_ctx {
     struct prov_ctx *prov;
@@ -105,22 +104,19 @@ static int store_load(void *vctx, OSSL_CALLBACK *object_cb, void *object_arg,
     return ok;
 }
 
-#define FN(id, function)                                                       \
-    {                                                                          \
-        OSSL_FUNC_STORE_##id, (void (*)(void))(function)                       \
-    }
-
 static const OSSL_DISPATCH functions[] = {
-    FN(OPEN, store_open),
-    FN(SETTABLE_CTX_PARAMS, store_settable_ctx_params),
-    FN(SET_CTX_PARAMS, store_set_ctx_params),
-    FN(LOAD, store_load),
-    FN(EOF, store_eof),
-    FN(CLOSE, store_close),
+    PROV_FN(STORE_OPEN, store_open),
+    PROV_FN(STORE_SETTABLE_CTX_PARAMS, store_settable_ctx_params),
+    PROV_FN(STORE_SET_CTX_PARAMS, store_set_ctx_params),
+    PROV_FN(STORE_LOAD, store_load),
+    PROV_FN(STORE_EOF, store_eof),
+    PROV_FN(STORE_CLOSE, store_close),
     { 0, NULL },
 };
 
-const OSSL_ALGORITHM prov_stores[] = {
-    { "pkcs11", PROV_PROPERTIES, functions, "pkcs11: URIs (RFC 7512)" },
-    { NULL, NULL, NULL, NULL },
-};
+#define STORES(properties)                                                     \
+    {                                                                          \
+        { "pkcs11", properties, functions, "pkcs11: URIs (RFC 7512)" },        \
+            { NULL, NULL, NULL, NULL },                                        \
+    }
+const struct prov_offer prov_stores = PROV_OFFER(STORES);
