@@ -22,11 +22,6 @@
 #define STRUCTURE "pkcs11-provider-uri"
 #define VERSION   "PKCS#11 Provider URI v1.0"
 
-struct der_ctx {
-    struct prov_ctx *prov;
-    const struct prov_alg *alg; /* the type that this decoder is for */
-};
-
 /*
  * One PEM block on its way through libcrypto, in this thread.  The decoder of
  * each key type is asked about it, and the token but once.  And libcrypto's
@@ -40,58 +35,21 @@ struct pem_block {
 
 static _Thread_local struct pem_block *current_block;
 
-static void *pem_newctx(void *provctx)
+/* Nothing to remember. */
+static void *decoder_newctx(void *provctx)
 {
-    return provctx; /* nothing to remember */
+    return provctx;
 }
 
-static void pem_freectx(void *vctx)
+static void decoder_freectx(void *provctx)
 {
-    (void)vctx;
-}
-
-static void *der_newctx(struct prov_ctx *prov, const struct prov_alg *alg)
-{
-    struct der_ctx *ctx = OPENSSL_zalloc(sizeof(*ctx));
-
-    if (ctx != NULL) {
-        ctx->prov = prov;
-        ctx->alg = alg;
-    }
-    return ctx;
-}
-
-static void *rsa_newctx(void *provctx)
-{
-    return der_newctx(provctx, &prov_alg_rsa);
-}
-
-static void *ec_newctx(void *provctx)
-{
-    return der_newctx(provctx, &prov_alg_ec);
-}
-
-static void *ed25519_newctx(void *provctx)
-{
-    return der_newctx(provctx, &prov_alg_ed25519);
-}
-
-static void der_freectx(void *vctx)
-{
-    OPENSSL_free(vctx);
+    (void)provctx;
 }
 
 static int private_key_selected(void *provctx, int selection)
 {
     (void)provctx;
     return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
-}
-
-static int pem_selected(void *provctx, int selection)
-{
-    (void)provctx;
-    (void)selection;
-    return 1;
 }
 
 static int hand_over_der(unsigned char *der, size_t len, OSSL_CALLBACK *cb,
@@ -248,50 +206,56 @@ static CK_RV load_key(struct prov_ctx *ctx, char *text,
     return rv;
 }
 
-static int der_decode(void *vctx, OSSL_CORE_BIO *in, int selection,
-                      OSSL_CALLBACK *cb, void *arg,
+static int der_decode(struct prov_ctx *ctx, const struct prov_alg *alg,
+                      OSSL_CORE_BIO *in, OSSL_CALLBACK *cb, void *arg,
                       OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg)
 {
-    const struct der_ctx *ctx = vctx;
     struct p11_error err;
     struct prov_key *key;
-    char *text = read_uri(ctx->prov, in);
+    char *text = read_uri(ctx, in);
     int ok = 1; /* nothing of ours: for other decoders */
 
-    (void)selection;
     if (text == NULL)
         return 1;
-    if (load_key(ctx->prov, text, pw_cb, pw_arg, &key, &err) != CKR_OK) {
+    if (load_key(ctx, text, pw_cb, pw_arg, &key, &err) != CKR_OK) {
         if (current_block == NULL)
-            return prov_raise(ctx->prov, &err);
+            return prov_raise(ctx, &err);
         current_block->err = err;
         return 0;
     }
-    if (key->alg == ctx->alg)
+    if (key->alg == alg)
         ok = prov_key_hand_over(key, cb, arg);
     prov_key_free(key);
     return ok;
 }
 
 static const OSSL_DISPATCH pem_functions[] = {
-    PROV_FN(DECODER_NEWCTX, pem_newctx),
-    PROV_FN(DECODER_FREECTX, pem_freectx),
-    PROV_FN(DECODER_DOES_SELECTION, pem_selected),
+    PROV_FN(DECODER_NEWCTX, decoder_newctx),
+    PROV_FN(DECODER_FREECTX, decoder_freectx),
     PROV_FN(DECODER_DECODE, pem_decode),
     { 0, NULL },
 };
 
-#define FROM_DER(newctx)                                                       \
-    PROV_FN(DECODER_NEWCTX, newctx), PROV_FN(DECODER_FREECTX, der_freectx),    \
+/* libcrypto asks for a key of one type, and takes no other. */
+#define DECODER(type)                                                          \
+    static int type##_decode(void *provctx, OSSL_CORE_BIO *in, int selection,  \
+                             OSSL_CALLBACK *cb, void *arg,                     \
+                             OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg)    \
+    {                                                                          \
+        (void)selection;                                                       \
+        return der_decode(provctx, &prov_alg_##type, in, cb, arg, pw_cb,       \
+                          pw_arg);                                             \
+    }                                                                          \
+    static const OSSL_DISPATCH type##_functions[] = {                          \
+        PROV_FN(DECODER_NEWCTX, decoder_newctx),                               \
+        PROV_FN(DECODER_FREECTX, decoder_freectx),                             \
         PROV_FN(DECODER_DOES_SELECTION, private_key_selected),                 \
-        PROV_FN(DECODER_DECODE, der_decode)
-
-static const OSSL_DISPATCH rsa_functions[] = { FROM_DER(rsa_newctx),
-                                               { 0, NULL } };
-static const OSSL_DISPATCH ec_functions[] = { FROM_DER(ec_newctx),
-                                              { 0, NULL } };
-static const OSSL_DISPATCH ed25519_functions[] = { FROM_DER(ed25519_newctx),
-                                                   { 0, NULL } };
+        PROV_FN(DECODER_DECODE, type##_decode),                                \
+        { 0, NULL },                                                           \
+    };
+DECODER(rsa)
+DECODER(ec)
+DECODER(ed25519)
 
 #define DER_INPUT ",input=der,structure=" STRUCTURE
 
