@@ -9,16 +9,15 @@ static const unsigned char ed25519_id[] = { 0x30, 0x05, 0x06, 0x03,
 
 const struct prov_alg prov_alg_rsa = { .key_type = CKK_RSA,
                                        .name = "RSA",
-                                       .signature = "HSMSIGN-RSA" };
+                                       .default_digest = "SHA256" };
 
 const struct prov_alg prov_alg_ec = { .key_type = CKK_EC,
                                       .name = "EC",
-                                      .signature = "HSMSIGN-EC" };
+                                      .default_digest = "SHA256" };
 
 const struct prov_alg prov_alg_ed25519 = {
     .key_type = CKK_EC_EDWARDS,
     .name = "ED25519",
-    .signature = "HSMSIGN-ED25519",
     .bits = 256,
     .security_bits = 128,
     .max_size = 64,

@@ -10,8 +10,9 @@
 /* A type of key that can sign. */
 struct prov_alg {
     CK_KEY_TYPE key_type;
-    const char *name;      /* libcrypto's: "RSA", "EC", "ED25519" */
-    const char *signature; /* our operation's: "HSMSIGN-RSA" */
+    const char *name; /* libcrypto's: "RSA", "EC", "ED25519" */
+    /* What a signature is of; NULL: of the message itself, not of a digest. */
+    const char *default_digest;
     /* For a key whose public half is not known; 0: from the parameters. */
     int bits, security_bits, max_size;
     /* AlgorithmIdentifier, where it depends on nothing; DER. */

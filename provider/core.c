@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 #include "core.h"
 
 /* More rows than pkcs11/rv has. */
@@ -127,6 +128,13 @@ int prov_raise_rv_at(const struct prov_ctx *ctx, const char *file, int line,
     p11_error_vset(&err, rv, format, args);
     va_end(args);
     return prov_raise_at(ctx, &err, file, line, function);
+}
+
+int prov_set_text(OSSL_PARAM params[], const char *name, const char *text)
+{
+    OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
+
+    return p == NULL || OSSL_PARAM_set_utf8_string(p, text);
 }
 
 /* Whether the property-query term is about the provider ("?provider=x"). */

@@ -20,6 +20,9 @@
 #define PROV_PROPERTIES "provider=hsmsign"
 #define PROV_NOT_OURS   "provider!=hsmsign"
 
+/* The name of the one signature operation, which serves all types of key. */
+#define PROV_SIGNATURE "HSMSIGN"
+
 /* One row of a dispatch table. */
 #define PROV_FN(id, function)                                                  \
     {                                                                          \
@@ -84,6 +87,9 @@ int prov_raise_rv_at(const struct prov_ctx *ctx, const char *file, int line,
 
 /* The reasons that prov_raise() gives, for OSSL_FUNC_PROVIDER_GET_REASON... */
 const OSSL_ITEM *prov_reasons(void *provctx);
+
+/* Set the parameter of that name, if it is among params.  Returns 1 or 0. */
+int prov_set_text(OSSL_PARAM params[], const char *name, const char *text);
 
 /*
  * The caller's property query without its provider terms, which are about us

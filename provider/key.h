@@ -74,6 +74,9 @@ CK_RV prov_key_check_same(struct prov_key *key, struct p11_error *err);
 EVP_PKEY *prov_pubkey(struct prov_ctx *ctx, const struct prov_alg *alg,
                       const struct p11_attrs *attrs,
                       const struct p11_attrs *params);
+/* The same from libcrypto's parameters; selection is EVP_PKEY_fromdata()'s. */
+EVP_PKEY *prov_pubkey_from_params(struct prov_ctx *ctx, const char *name,
+                                  int selection, const OSSL_PARAM *params);
 /* The same for an RSA key whose exponent is not known: n, with e = 65537. */
 EVP_PKEY *prov_pubkey_usual_exponent(struct prov_ctx *ctx,
                                      const struct p11_attrs *attrs);

@@ -9,21 +9,6 @@
 #include <openssl/params.h>
 #include "key.h"
 
-static void *rsa_new(void *provctx)
-{
-    return prov_key_new(provctx, &prov_alg_rsa);
-}
-
-static void *ec_new(void *provctx)
-{
-    return prov_key_new(provctx, &prov_alg_ec);
-}
-
-static void *ed25519_new(void *provctx)
-{
-    return prov_key_new(provctx, &prov_alg_ed25519);
-}
-
 static void keymgmt_free(void *keydata)
 {
     prov_key_free(keydata);
@@ -45,18 +30,14 @@ static int keymgmt_has(const void *keydata, int selection)
 {
     const struct prov_key *key = keydata;
 
-    if (key == NULL)
+    if (key == NULL ||
+        ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 &&
+         key->token_key == NULL) ||
+        ((selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 &&
+         prov_key_public(key) == NULL))
         return 0;
-    if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 &&
-        key->token_key == NULL)
-        return 0;
-    if ((selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 &&
-        prov_key_public(key) == NULL)
-        return 0;
-    if ((selection & OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS) != 0 &&
-        key->alg == &prov_alg_ec && prov_key_params(key) == NULL)
-        return 0;
-    return 1;
+    return (selection & OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS) == 0 ||
+           key->alg != &prov_alg_ec || prov_key_params(key) != NULL;
 }
 
 /*
@@ -121,8 +102,7 @@ static int keymgmt_import(void *keydata, int selection,
                           const OSSL_PARAM params[])
 {
     struct prov_key *key = keydata;
-    EVP_PKEY_CTX *pctx;
-    EVP_PKEY *pkey = NULL;
+    EVP_PKEY *pkey;
     int parts = (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0
                     ? EVP_PKEY_PUBLIC_KEY
                     : EVP_PKEY_KEY_PARAMETERS;
@@ -131,12 +111,7 @@ static int keymgmt_import(void *keydata, int selection,
         return prov_raise_rv(key->ctx, P11_UNSUPPORTED,
                              "private keys stay where they are: only keys "
                              "that a pkcs11: URI names sign here");
-    pctx = EVP_PKEY_CTX_new_from_name(key->ctx->libctx, key->alg->name,
-                                      PROV_NOT_OURS);
-    if (pctx == NULL || EVP_PKEY_fromdata_init(pctx) <= 0 ||
-        EVP_PKEY_fromdata(pctx, &pkey, parts, (OSSL_PARAM *)params) <= 0)
-        pkey = NULL;
-    EVP_PKEY_CTX_free(pctx);
+    pkey = prov_pubkey_from_params(key->ctx, key->alg->name, parts, params);
     if (pkey == NULL)
         return 0;
     if (parts == EVP_PKEY_PUBLIC_KEY) {
@@ -176,36 +151,19 @@ static int keymgmt_export(void *keydata, int selection, OSSL_CALLBACK *cb,
                            cb, arg);
 }
 
-static const OSSL_PARAM rsa_types[] = {
-    OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, NULL, 0),
-    OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0), OSSL_PARAM_END
-};
-
-static const OSSL_PARAM ec_types[] = {
-    OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
-    OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0), OSSL_PARAM_END
-};
-
-static const OSSL_PARAM ed25519_types[] = {
-    OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0), OSSL_PARAM_END
-};
-
-static const OSSL_PARAM *rsa_eximport_types(int selection)
+/* The public parts of any of our keys; none of them has all. */
+static const OSSL_PARAM *keymgmt_eximport_types(int selection)
 {
-    (void)selection;
-    return rsa_types;
-}
+    static const OSSL_PARAM types[] = {
+        OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, NULL, 0),
+        OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0),
+        OSSL_PARAM_END
+    };
 
-static const OSSL_PARAM *ec_eximport_types(int selection)
-{
     (void)selection;
-    return ec_types;
-}
-
-static const OSSL_PARAM *ed25519_eximport_types(int selection)
-{
-    (void)selection;
-    return ed25519_types;
+    return types;
 }
 
 static int set_int(OSSL_PARAM params[], const char *name, int value)
@@ -225,9 +183,7 @@ static int get_sizes(const struct prov_key *key, OSSL_PARAM params[])
     const struct prov_alg *alg = key->alg;
     EVP_PKEY *pkey = key->params;
     bool fixed = alg->max_size != 0;
-    OSSL_PARAM *p =
-        OSSL_PARAM_locate(params, fixed ? OSSL_PKEY_PARAM_MANDATORY_DIGEST
-                                        : OSSL_PKEY_PARAM_DEFAULT_DIGEST);
+    const char *md = alg->default_digest;
 
     if (!fixed && pkey == NULL)
         return 0;
@@ -238,7 +194,10 @@ static int get_sizes(const struct prov_key *key, OSSL_PARAM params[])
                          : EVP_PKEY_get_security_bits(pkey)) &&
            set_int(params, OSSL_PKEY_PARAM_MAX_SIZE,
                    fixed ? alg->max_size : EVP_PKEY_get_size(pkey)) &&
-           (p == NULL || OSSL_PARAM_set_utf8_string(p, fixed ? "" : "SHA256"));
+           prov_set_text(params,
+                         md != NULL ? OSSL_PKEY_PARAM_DEFAULT_DIGEST
+                                    : OSSL_PKEY_PARAM_MANDATORY_DIGEST,
+                         md != NULL ? md : "");
 }
 
 static int keymgmt_get_params(void *keydata, OSSL_PARAM params[])
@@ -293,60 +252,36 @@ static void *keymgmt_dup(const void *keydata, int selection)
     return copy;
 }
 
-static const char *rsa_operation_name(int operation)
+static const char *keymgmt_operation_name(int operation)
 {
-    return operation == OSSL_OP_SIGNATURE ? prov_alg_rsa.signature
-                                          : prov_alg_rsa.name;
+    return operation == OSSL_OP_SIGNATURE ? PROV_SIGNATURE : NULL;
 }
 
-static const char *ec_operation_name(int operation)
-{
-    return operation == OSSL_OP_SIGNATURE ? prov_alg_ec.signature
-                                          : prov_alg_ec.name;
-}
-
-static const char *ed25519_operation_name(int operation)
-{
-    return operation == OSSL_OP_SIGNATURE ? prov_alg_ed25519.signature
-                                          : prov_alg_ed25519.name;
-}
-
-#define COMMON                                                                 \
-    PROV_FN(KEYMGMT_FREE, keymgmt_free), PROV_FN(KEYMGMT_LOAD, keymgmt_load),  \
+/* libcrypto does not tell "new" the type: the one function that each has. */
+#define KEYMGMT(type)                                                          \
+    static void *type##_new(void *provctx)                                     \
+    {                                                                          \
+        return prov_key_new(provctx, &prov_alg_##type);                        \
+    }                                                                          \
+    static const OSSL_DISPATCH type##_functions[] = {                          \
+        PROV_FN(KEYMGMT_NEW, type##_new),                                      \
+        PROV_FN(KEYMGMT_FREE, keymgmt_free),                                   \
+        PROV_FN(KEYMGMT_LOAD, keymgmt_load),                                   \
         PROV_FN(KEYMGMT_HAS, keymgmt_has),                                     \
         PROV_FN(KEYMGMT_MATCH, keymgmt_match),                                 \
         PROV_FN(KEYMGMT_IMPORT, keymgmt_import),                               \
+        PROV_FN(KEYMGMT_IMPORT_TYPES, keymgmt_eximport_types),                 \
         PROV_FN(KEYMGMT_EXPORT, keymgmt_export),                               \
+        PROV_FN(KEYMGMT_EXPORT_TYPES, keymgmt_eximport_types),                 \
         PROV_FN(KEYMGMT_GET_PARAMS, keymgmt_get_params),                       \
         PROV_FN(KEYMGMT_GETTABLE_PARAMS, keymgmt_gettable_params),             \
-        PROV_FN(KEYMGMT_DUP, keymgmt_dup)
-
-static const OSSL_DISPATCH rsa_functions[] = {
-    PROV_FN(KEYMGMT_NEW, rsa_new),
-    PROV_FN(KEYMGMT_IMPORT_TYPES, rsa_eximport_types),
-    PROV_FN(KEYMGMT_EXPORT_TYPES, rsa_eximport_types),
-    PROV_FN(KEYMGMT_QUERY_OPERATION_NAME, rsa_operation_name),
-    COMMON,
-    { 0, NULL },
-};
-
-static const OSSL_DISPATCH ec_functions[] = {
-    PROV_FN(KEYMGMT_NEW, ec_new),
-    PROV_FN(KEYMGMT_IMPORT_TYPES, ec_eximport_types),
-    PROV_FN(KEYMGMT_EXPORT_TYPES, ec_eximport_types),
-    PROV_FN(KEYMGMT_QUERY_OPERATION_NAME, ec_operation_name),
-    COMMON,
-    { 0, NULL },
-};
-
-static const OSSL_DISPATCH ed25519_functions[] = {
-    PROV_FN(KEYMGMT_NEW, ed25519_new),
-    PROV_FN(KEYMGMT_IMPORT_TYPES, ed25519_eximport_types),
-    PROV_FN(KEYMGMT_EXPORT_TYPES, ed25519_eximport_types),
-    PROV_FN(KEYMGMT_QUERY_OPERATION_NAME, ed25519_operation_name),
-    COMMON,
-    { 0, NULL },
-};
+        PROV_FN(KEYMGMT_DUP, keymgmt_dup),                                     \
+        PROV_FN(KEYMGMT_QUERY_OPERATION_NAME, keymgmt_operation_name),         \
+        { 0, NULL },                                                           \
+    };
+KEYMGMT(rsa)
+KEYMGMT(ec)
+KEYMGMT(ed25519)
 
 #define KEYMGMTS(properties)                                                   \
     {                                                                          \

@@ -8,15 +8,15 @@
 #include <openssl/x509.h>
 #include "key.h"
 
-static EVP_PKEY *from_params(struct prov_ctx *ctx, const char *name,
-                             int selection, OSSL_PARAM *params)
+EVP_PKEY *prov_pubkey_from_params(struct prov_ctx *ctx, const char *name,
+                                  int selection, const OSSL_PARAM *params)
 {
     EVP_PKEY_CTX *pctx;
     EVP_PKEY *pkey = NULL;
 
     pctx = EVP_PKEY_CTX_new_from_name(ctx->libctx, name, PROV_NOT_OURS);
     if (pctx != NULL && EVP_PKEY_fromdata_init(pctx) > 0 &&
-        EVP_PKEY_fromdata(pctx, &pkey, selection, params) <= 0)
+        EVP_PKEY_fromdata(pctx, &pkey, selection, (OSSL_PARAM *)params) <= 0)
         pkey = NULL;
     EVP_PKEY_CTX_free(pctx);
     return pkey;
@@ -39,7 +39,7 @@ static EVP_PKEY *rsa_key(struct prov_ctx *ctx, const CK_ATTRIBUTE *modulus,
         goto out;
     params = OSSL_PARAM_BLD_to_param(bld);
     if (params != NULL)
-        pkey = from_params(ctx, "RSA", EVP_PKEY_PUBLIC_KEY, params);
+        pkey = prov_pubkey_from_params(ctx, "RSA", EVP_PKEY_PUBLIC_KEY, params);
 out:
     OSSL_PARAM_free(params);
     OSSL_PARAM_BLD_free(bld);
@@ -106,7 +106,7 @@ static EVP_PKEY *ec_key(struct prov_ctx *ctx, const void *arg,
         *p++ = OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY,
                                                  (unsigned char *)pub, len);
     *p = OSSL_PARAM_construct_end();
-    return from_params(
+    return prov_pubkey_from_params(
         ctx, "EC", pub != NULL ? EVP_PKEY_PUBLIC_KEY : EVP_PKEY_KEY_PARAMETERS,
         params);
 }

@@ -194,9 +194,8 @@ static int sig_digest_sign_init(void *vctx, const char *mdname, void *keydata,
 
     if (!sig_begin(ctx, keydata) || !check_may_sign(ctx))
         return 0;
-    if ((mdname == NULL || *mdname == '\0') &&
-        ctx->key->alg != &prov_alg_ed25519)
-        mdname = "SHA256"; /* the default of RSA and EC keys */
+    if (mdname == NULL || *mdname == '\0')
+        mdname = ctx->key->alg->default_digest;
     if (!prov_sigctx_set_digest(ctx, mdname, NULL))
         return 0;
     ctx->md_fixed = true;
@@ -367,14 +366,10 @@ static const OSSL_DISPATCH functions[] = {
     { 0, NULL },
 };
 
-/* Names of our own, never "RSA" or "ECDSA": libcrypto then asks us first. */
+/* A name of our own, never "RSA" or "ECDSA": libcrypto then asks us first. */
 #define SIGNATURES(properties)                                                 \
     {                                                                          \
-        { "HSMSIGN-RSA", properties, functions, "RSA on a PKCS #11 token" },   \
-            { "HSMSIGN-EC", properties, functions,                             \
-              "ECDSA on a PKCS #11 token" },                                   \
-            { "HSMSIGN-ED25519", properties, functions,                        \
-              "Ed25519 on a PKCS #11 token" },                                 \
+        { PROV_SIGNATURE, properties, functions, "on a PKCS #11 token" },      \
             { NULL, NULL, NULL, NULL },                                        \
     }
 const struct prov_offer prov_signatures = PROV_OFFER(SIGNATURES);

@@ -85,7 +85,7 @@ int prov_sigctx_set_digest(struct sig_ctx *ctx, const char *name,
         return 1;
     if (ctx->md != NULL && EVP_MD_is_a(ctx->md, name))
         return 1;
-    if (ctx->key != NULL && ctx->key->alg == &prov_alg_ed25519)
+    if (ctx->key != NULL && ctx->key->alg->default_digest == NULL)
         return prov_raise_rv(ctx->prov, P11_DIGEST,
                              "Ed25519 signs the message itself: give no "
                              "digest (-rawin, no -md)");
