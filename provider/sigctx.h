@@ -36,7 +36,7 @@ const OSSL_PARAM *prov_sigctx_settable_params(void *vctx, void *provctx);
 int prov_sigctx_get_params(void *vctx, OSSL_PARAM params[]);
 const OSSL_PARAM *prov_sigctx_gettable_params(void *vctx, void *provctx);
 
-/* The salt length to sign with where none was given. */
-int prov_sigctx_default_salt(struct sig_ctx *ctx);
+/* Where no salt length was given, take the default provider's. */
+void prov_sigctx_settle_salt(struct sig_ctx *ctx);
 
 #endif

@@ -138,13 +138,12 @@ static int sig_sign_init(void *vctx, void *keydata, const OSSL_PARAM params[])
            prov_sigctx_set_params(ctx, params);
 }
 
-/* Size queries end here, without a call. */
-static int check_size(const struct sig_ctx *ctx, const unsigned char *sig,
-                      size_t *siglen, size_t sigsize, bool *done)
+/* A size query: 1; what cannot be signed: 0, raised; else -1, go on. */
+static int answer_size(const struct sig_ctx *ctx, const unsigned char *sig,
+                       size_t *siglen, size_t sigsize)
 {
     size_t needed = prov_sign_size(ctx->key);
 
-    *done = sig == NULL;
     if (needed == 0)
         return prov_raise_rv(ctx->prov, P11_NO_PUBLIC,
                              "the size of the key is not known");
@@ -157,7 +156,7 @@ static int check_size(const struct sig_ctx *ctx, const unsigned char *sig,
                              "a buffer of %zu bytes; the signature takes up "
                              "to %zu",
                              sigsize, needed);
-    return 1;
+    return -1;
 }
 
 static int sign_bytes(struct sig_ctx *ctx, unsigned char *sig, size_t *siglen,
@@ -167,8 +166,8 @@ static int sign_bytes(struct sig_ctx *ctx, unsigned char *sig, size_t *siglen,
     struct p11_error err;
     CK_RV rv;
 
-    if (ctx->params.pad == RSA_PKCS1_PSS_PADDING && !ctx->salt_given)
-        ctx->params.salt_len = prov_sigctx_default_salt(ctx);
+    if (ctx->params.pad == RSA_PKCS1_PSS_PADDING)
+        prov_sigctx_settle_salt(ctx);
     /* Tokens that use libcrypto leave their errors in our caller's queue. */
     ERR_set_mark();
     rv = prov_sign(ctx->key, &ctx->params, in, len, sig, sigsize, siglen, &err);
@@ -180,11 +179,11 @@ static int sig_sign(void *vctx, unsigned char *sig, size_t *siglen,
                     size_t sigsize, const unsigned char *tbs, size_t tbslen)
 {
     struct sig_ctx *ctx = vctx;
-    bool done;
+    int answered = answer_size(ctx, sig, siglen, sigsize);
 
-    if (!check_size(ctx, sig, siglen, sigsize, &done))
-        return 0;
-    return done || sign_bytes(ctx, sig, siglen, sigsize, tbs, tbslen);
+    if (answered >= 0)
+        return answered;
+    return sign_bytes(ctx, sig, siglen, sigsize, tbs, tbslen);
 }
 
 static int sig_digest_sign_init(void *vctx, const char *mdname, void *keydata,
@@ -229,12 +228,10 @@ static int sig_digest_sign_final(void *vctx, unsigned char *sig, size_t *siglen,
     struct sig_ctx *ctx = vctx;
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int len;
-    bool done;
+    int answered = answer_size(ctx, sig, siglen, sigsize);
 
-    if (!check_size(ctx, sig, siglen, sigsize, &done))
-        return 0;
-    if (done)
-        return 1;
+    if (answered >= 0)
+        return answered;
     /* Nothing was updated: the digest of the empty message. */
     if ((ctx->mdctx == NULL || ctx->finished) &&
         !sig_digest_update(ctx, NULL, 0))
@@ -250,48 +247,54 @@ static int sig_digest_sign(void *vctx, unsigned char *sig, size_t *siglen,
                            size_t tbslen)
 {
     struct sig_ctx *ctx = vctx;
-    bool done;
+    int answered = answer_size(ctx, sig, siglen, sigsize);
 
-    if (!check_size(ctx, sig, siglen, sigsize, &done))
-        return 0;
-    if (done)
-        return 1;
+    if (answered >= 0)
+        return answered;
     if (ctx->md == NULL)
         return sign_bytes(ctx, sig, siglen, sigsize, tbs, tbslen);
     return sig_digest_update(ctx, tbs, tbslen) &&
            sig_digest_sign_final(ctx, sig, siglen, sigsize);
 }
 
-/* The public half to verify with, and a property query that finds it work. */
-static EVP_PKEY *verify_key(struct sig_ctx *ctx, char **propq)
+/*
+ * The public half verifies, and takes all parameters, in another provider;
+ * digest: EVP_DigestVerify's way, else EVP_PKEY_verify's.
+ */
+static int verify_begin(struct sig_ctx *ctx, bool digest, const char *mdname,
+                        void *keydata, const OSSL_PARAM params[])
 {
-    EVP_PKEY *pub = prov_key_public(ctx->key);
+    OSSL_LIB_CTX *libctx = ctx->prov->libctx;
+    EVP_PKEY *pub;
+    char *propq;
+    int ok = 0;
 
-    if (pub == NULL) {
-        prov_raise_rv(ctx->prov, P11_NO_PUBLIC,
-                      "a public key is needed to verify; name its certificate "
-                      "in hsmsign-public-file");
-        return NULL;
+    if (!sig_begin(ctx, keydata))
+        return 0;
+    pub = prov_key_public(ctx->key);
+    if (pub == NULL)
+        return prov_raise_rv(ctx->prov, P11_NO_PUBLIC,
+                             "a public key is needed to verify; name its "
+                             "certificate in hsmsign-public-file");
+    if (!prov_other_properties(ctx->propq, &propq))
+        return 0;
+    if (digest) {
+        ctx->verify_md = EVP_MD_CTX_new();
+        ok = ctx->verify_md != NULL &&
+             EVP_DigestVerifyInit_ex(ctx->verify_md, &ctx->verify, mdname,
+                                     libctx, propq, pub, params) > 0;
+    } else {
+        ctx->verify = EVP_PKEY_CTX_new_from_pkey(libctx, pub, propq);
+        ok = ctx->verify != NULL &&
+             EVP_PKEY_verify_init_ex(ctx->verify, params) > 0;
     }
-    return prov_other_properties(ctx->propq, propq) ? pub : NULL;
+    OPENSSL_free(propq);
+    return ok;
 }
 
 static int sig_verify_init(void *vctx, void *keydata, const OSSL_PARAM params[])
 {
-    struct sig_ctx *ctx = vctx;
-    char *propq = NULL;
-    EVP_PKEY *pub;
-    int ok;
-
-    if (!sig_begin(ctx, keydata))
-        return 0;
-    pub = verify_key(ctx, &propq);
-    if (pub != NULL)
-        ctx->verify = EVP_PKEY_CTX_new_from_pkey(ctx->prov->libctx, pub, propq);
-    ok =
-        ctx->verify != NULL && EVP_PKEY_verify_init_ex(ctx->verify, params) > 0;
-    OPENSSL_free(propq);
-    return ok;
+    return verify_begin(vctx, false, NULL, keydata, params);
 }
 
 static int sig_verify(void *vctx, const unsigned char *sig, size_t siglen,
@@ -299,28 +302,13 @@ static int sig_verify(void *vctx, const unsigned char *sig, size_t siglen,
 {
     struct sig_ctx *ctx = vctx;
 
-    return ctx->verify != NULL &&
-           EVP_PKEY_verify(ctx->verify, sig, siglen, tbs, tbslen) == 1;
+    return EVP_PKEY_verify(ctx->verify, sig, siglen, tbs, tbslen) == 1;
 }
 
 static int sig_digest_verify_init(void *vctx, const char *mdname, void *keydata,
                                   const OSSL_PARAM params[])
 {
-    struct sig_ctx *ctx = vctx;
-    char *propq = NULL;
-    EVP_PKEY *pub;
-    int ok;
-
-    if (!sig_begin(ctx, keydata))
-        return 0;
-    pub = verify_key(ctx, &propq);
-    if (pub != NULL)
-        ctx->verify_md = EVP_MD_CTX_new();
-    ok = ctx->verify_md != NULL &&
-         EVP_DigestVerifyInit_ex(ctx->verify_md, &ctx->verify, mdname,
-                                 ctx->prov->libctx, propq, pub, params) > 0;
-    OPENSSL_free(propq);
-    return ok;
+    return verify_begin(vctx, true, mdname, keydata, params);
 }
 
 static int sig_digest_verify_final(void *vctx, const unsigned char *sig,
@@ -328,8 +316,7 @@ static int sig_digest_verify_final(void *vctx, const unsigned char *sig,
 {
     struct sig_ctx *ctx = vctx;
 
-    return ctx->verify_md != NULL &&
-           EVP_DigestVerifyFinal(ctx->verify_md, sig, siglen) == 1;
+    return EVP_DigestVerifyFinal(ctx->verify_md, sig, siglen) == 1;
 }
 
 static int sig_digest_verify(void *vctx, const unsigned char *sig,
@@ -338,8 +325,7 @@ static int sig_digest_verify(void *vctx, const unsigned char *sig,
 {
     struct sig_ctx *ctx = vctx;
 
-    return ctx->verify_md != NULL &&
-           EVP_DigestVerify(ctx->verify_md, sig, siglen, tbs, tbslen) == 1;
+    return EVP_DigestVerify(ctx->verify_md, sig, siglen, tbs, tbslen) == 1;
 }
 
 /* One table: what differs between the algorithms is data, in sign.c. */

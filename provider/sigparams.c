@@ -113,8 +113,6 @@ static int set_pad(struct sig_ctx *ctx, const OSSL_PARAM *p)
 {
     int pad;
 
-    if (p == NULL)
-        return 1;
     if (!get_number(p, pad_modes, &pad) ||
         (pad != RSA_PKCS1_PADDING && pad != RSA_PKCS1_PSS_PADDING))
         return prov_raise_rv(ctx->prov, P11_PARAMETER,
@@ -128,8 +126,6 @@ static int set_salt(struct sig_ctx *ctx, const OSSL_PARAM *p)
 {
     int salt;
 
-    if (p == NULL)
-        return 1;
     if (ctx->params.pad != RSA_PKCS1_PSS_PADDING)
         return prov_raise_rv(ctx->prov, P11_PARAMETER,
                              "a salt length goes with rsa_padding_mode:pss");
@@ -143,20 +139,19 @@ static int set_salt(struct sig_ctx *ctx, const OSSL_PARAM *p)
     return 1;
 }
 
-static int set_mgf1(struct sig_ctx *ctx, const OSSL_PARAM *p, const char *propq)
+/* The token computes MGF1: which provider here has the digest is all one. */
+static int set_mgf1(struct sig_ctx *ctx, const OSSL_PARAM *p)
 {
     const struct prov_digest *row = NULL;
     const char *name;
     EVP_MD *md;
 
-    if (p == NULL)
-        return 1;
     if (ctx->params.pad != RSA_PKCS1_PSS_PADDING)
         return prov_raise_rv(ctx->prov, P11_PARAMETER,
                              "an MGF1 digest goes with rsa_padding_mode:pss");
     if (!OSSL_PARAM_get_utf8_string_ptr(p, &name))
         return 0;
-    md = prov_digest_fetch(ctx->prov, name, propq, &row);
+    md = prov_digest_fetch(ctx->prov, name, ctx->propq, &row);
     EVP_MD_free(md);
     if (row == NULL)
         return prov_raise_rv(ctx->prov, P11_DIGEST,
@@ -212,10 +207,19 @@ static int refuse_variants(struct sig_ctx *ctx, const OSSL_PARAM params[])
                          "context, no prehash, no deterministic nonce");
 }
 
+/* In this order: the last two go with PSS. */
+static const struct {
+    const char *name;
+    int (*set)(struct sig_ctx *ctx, const OSSL_PARAM *p);
+} rsa_setters[] = {
+    { OSSL_SIGNATURE_PARAM_PAD_MODE, set_pad },
+    { OSSL_SIGNATURE_PARAM_PSS_SALTLEN, set_salt },
+    { OSSL_SIGNATURE_PARAM_MGF1_DIGEST, set_mgf1 },
+};
+
 int prov_sigctx_set_params(void *vctx, const OSSL_PARAM params[])
 {
     struct sig_ctx *ctx = vctx;
-    const char *mgf1_propq;
 
     if (params == NULL)
         return 1;
@@ -225,33 +229,31 @@ int prov_sigctx_set_params(void *vctx, const OSSL_PARAM params[])
         return 0;
     if (ctx->key == NULL || ctx->key->alg != &prov_alg_rsa)
         return 1;
-    return get_text(params, OSSL_SIGNATURE_PARAM_MGF1_PROPERTIES,
-                    &mgf1_propq) &&
-           set_pad(ctx, OSSL_PARAM_locate_const(
-                            params, OSSL_SIGNATURE_PARAM_PAD_MODE)) &&
-           set_salt(ctx, OSSL_PARAM_locate_const(
-                             params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN)) &&
-           set_mgf1(ctx,
-                    OSSL_PARAM_locate_const(params,
-                                            OSSL_SIGNATURE_PARAM_MGF1_DIGEST),
-                    mgf1_propq);
-}
+    for (size_t i = 0; i < sizeof(rsa_setters) / sizeof(rsa_setters[0]); i++) {
+        const OSSL_PARAM *p =
+            OSSL_PARAM_locate_const(params, rsa_setters[i].name);
 
-static const OSSL_PARAM rsa_settable[] = {
-    OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, NULL, 0),
-    OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PROPERTIES, NULL, 0),
-    OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PAD_MODE, NULL, 0),
-    OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, NULL, 0),
-    OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_MGF1_DIGEST, NULL, 0),
-    OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_MGF1_PROPERTIES, NULL, 0),
-    OSSL_PARAM_END
-};
+        if (p != NULL && !rsa_setters[i].set(ctx, p))
+            return 0;
+    }
+    return 1;
+}
 
 const OSSL_PARAM *prov_sigctx_settable_params(void *vctx, void *provctx)
 {
+    static const OSSL_PARAM settable[] = {
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PROPERTIES, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PAD_MODE, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_MGF1_DIGEST, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_MGF1_PROPERTIES, NULL, 0),
+        OSSL_PARAM_END
+    };
+
     (void)vctx;
     (void)provctx;
-    return rsa_settable;
+    return settable;
 }
 
 /* The twin: what the default provider would do under our parameters. */
@@ -279,7 +281,7 @@ static EVP_MD_CTX *twin_new(struct sig_ctx *ctx, EVP_PKEY_CTX **pctx)
     return twin;
 }
 
-int prov_sigctx_default_salt(struct sig_ctx *ctx)
+void prov_sigctx_settle_salt(struct sig_ctx *ctx)
 {
     int salt = RSA_PSS_SALTLEN_AUTO;
     /* EVP_PKEY_CTX_get_rsa_pss_saltlen() takes "auto-digestmax" for 0. */
@@ -289,13 +291,15 @@ int prov_sigctx_default_salt(struct sig_ctx *ctx)
     EVP_PKEY_CTX *pctx;
     EVP_MD_CTX *twin;
 
+    if (ctx->salt_given)
+        return;
     ERR_set_mark();
     twin = twin_new(ctx, &pctx);
     if (twin == NULL || EVP_PKEY_CTX_get_params(pctx, params) <= 0)
         salt = RSA_PSS_SALTLEN_AUTO;
     EVP_MD_CTX_free(twin);
     ERR_pop_to_mark();
-    return salt;
+    ctx->params.salt_len = salt;
 }
 
 static int get_algorithm_id(struct sig_ctx *ctx, OSSL_PARAM *p)
@@ -319,37 +323,35 @@ static int get_algorithm_id(struct sig_ctx *ctx, OSSL_PARAM *p)
 int prov_sigctx_get_params(void *vctx, OSSL_PARAM params[])
 {
     struct sig_ctx *ctx = vctx;
-    const struct prov_digest *mgf1;
+    const struct prov_digest *md = ctx->params.md;
+    const struct prov_digest *mgf1 = ctx->params.mgf1;
     OSSL_PARAM *p;
 
     if (ctx->verify != NULL)
         return EVP_PKEY_CTX_get_params(ctx->verify, params);
     if (ctx->key == NULL)
         return 0;
+    if (mgf1 == NULL)
+        mgf1 = md;
     p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_ALGORITHM_ID);
     if (p != NULL && !get_algorithm_id(ctx, p))
         return 0;
-    p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_DIGEST);
-    if (p != NULL && !OSSL_PARAM_set_utf8_string(
-                         p, ctx->md != NULL ? EVP_MD_get0_name(ctx->md) : ""))
-        return 0;
     p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_DIGEST_SIZE);
-    if (p != NULL && !OSSL_PARAM_set_size_t(
-                         p, ctx->params.md != NULL ? ctx->params.md->size : 0))
+    if (p != NULL && !OSSL_PARAM_set_size_t(p, md != NULL ? md->size : 0))
+        return 0;
+    if (!prov_set_text(params, OSSL_SIGNATURE_PARAM_DIGEST,
+                       md != NULL ? md->name : ""))
         return 0;
     if (ctx->key->alg != &prov_alg_rsa)
         return 1;
-    mgf1 = ctx->params.mgf1 != NULL ? ctx->params.mgf1 : ctx->params.md;
-    p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_MGF1_DIGEST);
-    if (p != NULL &&
-        !OSSL_PARAM_set_utf8_string(p, mgf1 != NULL ? mgf1->name : ""))
-        return 0;
     p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN);
-    if (p != NULL && !ctx->salt_given)
-        ctx->params.salt_len = prov_sigctx_default_salt(ctx);
+    if (p != NULL)
+        prov_sigctx_settle_salt(ctx);
     return put_number(p, salt_lengths, ctx->params.salt_len) &&
            put_number(OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_PAD_MODE),
-                      pad_modes, ctx->params.pad);
+                      pad_modes, ctx->params.pad) &&
+           prov_set_text(params, OSSL_SIGNATURE_PARAM_MGF1_DIGEST,
+                         mgf1 != NULL ? mgf1->name : "");
 }
 
 const OSSL_PARAM *prov_sigctx_gettable_params(void *vctx, void *provctx)
