@@ -11,11 +11,6 @@ struct prov_key *prov_key_new(struct prov_ctx *ctx, const struct prov_alg *alg)
 
     if (key == NULL)
         return NULL;
-    key->lock = CRYPTO_THREAD_lock_new();
-    if (key->lock == NULL) {
-        OPENSSL_free(key);
-        return NULL;
-    }
     atomic_init(&key->refs, 1);
     key->ctx = ctx;
     key->alg = alg;
@@ -35,8 +30,7 @@ void prov_key_free(struct prov_key *key)
     p11_key_free(key->token_key);
     EVP_PKEY_free(key->params);
     EVP_PKEY_free(atomic_load(&key->pub));
-    CRYPTO_THREAD_lock_free(key->lock);
-    OPENSSL_free(key->trial);
+    OPENSSL_free(atomic_load(&key->trial));
     OPENSSL_free(key);
 }
 
@@ -60,70 +54,42 @@ void prov_key_set_public(struct prov_key *key, EVP_PKEY *pub)
         EVP_PKEY_free(pub);
 }
 
-/* The lock is not held over the token's work: a second trial does no harm. */
-static CK_RV make_trial(struct prov_key *key, unsigned char *sig, size_t size,
-                        size_t *len, struct p11_error *err)
+static CK_RV make_trial(struct prov_key *key, struct prov_trial *trial,
+                        struct p11_error *err)
 {
     struct sig_params params = { .pad = RSA_PKCS1_PADDING };
     const unsigned char *in = (const unsigned char *)PROV_TRIAL_TEXT;
-    size_t in_len = strlen(PROV_TRIAL_TEXT), digest_len;
+    size_t len = strlen(PROV_TRIAL_TEXT);
     unsigned char digest[32];
 
-    if (key->alg != &prov_alg_ed25519) {
-        if (!EVP_Q_digest(key->ctx->libctx, "SHA256", PROV_NOT_OURS, in, in_len,
-                          digest, &digest_len))
+    if (key->alg->default_digest != NULL) {
+        if (!EVP_Q_digest(key->ctx->libctx, key->alg->default_digest,
+                          PROV_NOT_OURS, in, len, digest, &len))
             return p11_error_set(err, P11_DIGEST,
                                  "no provider offers SHA256; activate "
                                  "\"default\"");
         params.md = &prov_digests[0];
         in = digest;
-        in_len = digest_len;
     }
-    return prov_sign_once(key, &params, in, in_len, sig, size, len, err);
+    return prov_sign_once(key, &params, in, len, trial->sig, sizeof(trial->sig),
+                          &trial->len, err);
 }
 
-static CK_RV get_trial(struct prov_key *key, unsigned char *sig, size_t size,
-                       size_t *len, struct p11_error *err)
-{
-    CK_RV rv;
-
-    if (!CRYPTO_THREAD_read_lock(key->lock))
-        return p11_error_set(err, CKR_CANT_LOCK, "no lock");
-    *len = key->trial_len;
-    if (key->trial != NULL)
-        memcpy(sig, key->trial, *len);
-    CRYPTO_THREAD_unlock(key->lock);
-    if (*len > 0)
-        return CKR_OK;
-    rv = make_trial(key, sig, size, len, err);
-    if (rv != CKR_OK)
-        return rv;
-    if (!CRYPTO_THREAD_write_lock(key->lock))
-        return p11_error_set(err, CKR_CANT_LOCK, "no lock");
-    if (key->trial == NULL) {
-        key->trial = OPENSSL_memdup(sig, *len);
-        key->trial_len = key->trial != NULL ? *len : 0;
-    }
-    CRYPTO_THREAD_unlock(key->lock);
-    return CKR_OK;
-}
-
+/* A signature that does not verify is an answer, not an error. */
 static bool trial_verifies(struct prov_key *key, EVP_PKEY *pub,
-                           const unsigned char *sig, size_t len)
+                           const struct prov_trial *trial)
 {
-    const char *md = key->alg != &prov_alg_ed25519 ? "SHA256" : NULL;
-    EVP_MD_CTX *ctx;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     bool verifies;
 
-    /* A signature that does not verify is an answer, not an error. */
     ERR_set_mark();
-    ctx = EVP_MD_CTX_new();
-    verifies =
-        ctx != NULL &&
-        EVP_DigestVerifyInit_ex(ctx, NULL, md, key->ctx->libctx, PROV_NOT_OURS,
-                                pub, NULL) > 0 &&
-        EVP_DigestVerify(ctx, sig, len, (const unsigned char *)PROV_TRIAL_TEXT,
-                         strlen(PROV_TRIAL_TEXT)) == 1;
+    verifies = ctx != NULL &&
+               EVP_DigestVerifyInit_ex(ctx, NULL, key->alg->default_digest,
+                                       key->ctx->libctx, PROV_NOT_OURS, pub,
+                                       NULL) > 0 &&
+               EVP_DigestVerify(ctx, trial->sig, trial->len,
+                                (const unsigned char *)PROV_TRIAL_TEXT,
+                                strlen(PROV_TRIAL_TEXT)) == 1;
     EVP_MD_CTX_free(ctx);
     ERR_pop_to_mark();
     return verifies;
@@ -132,35 +98,46 @@ static bool trial_verifies(struct prov_key *key, EVP_PKEY *pub,
 CK_RV prov_key_prove(struct prov_key *key, EVP_PKEY *candidate, bool *proved,
                      struct p11_error *err)
 {
-    unsigned char sig[PROV_SIGNATURE_MAX];
-    size_t len = 0;
+    struct prov_trial *trial = atomic_load(&key->trial), *none = NULL;
     CK_RV rv;
 
     *proved = false;
     if (!EVP_PKEY_is_a(candidate, key->alg->name))
         return CKR_OK;
-    rv = get_trial(key, sig, sizeof(sig), &len, err);
-    if (rv == CKR_OK)
-        *proved = trial_verifies(key, candidate, sig, len);
-    return rv;
+    if (trial == NULL) {
+        trial = OPENSSL_malloc(sizeof(*trial));
+        rv = trial != NULL
+                 ? make_trial(key, trial, err)
+                 : p11_error_set(err, CKR_HOST_MEMORY, "no memory to sign");
+        if (rv != CKR_OK) {
+            OPENSSL_free(trial);
+            return rv;
+        }
+        /* Two threads may get here: a second trial does no harm. */
+        if (!atomic_compare_exchange_strong(&key->trial, &none, trial)) {
+            OPENSSL_free(trial);
+            trial = none;
+        }
+    }
+    *proved = trial_verifies(key, candidate, trial);
+    return CKR_OK;
 }
 
 CK_RV prov_key_check_same(struct prov_key *key, struct p11_error *err)
 {
     unsigned long found = p11_key_times_found(key->token_key);
     EVP_PKEY *pub = prov_key_public(key);
-    unsigned char sig[PROV_SIGNATURE_MAX];
-    size_t len = 0;
+    struct prov_trial trial;
     CK_RV rv;
 
     if (found == atomic_load_explicit(&key->checked, memory_order_relaxed))
         return CKR_OK;
     /* An RSA key's modulus was compared when it was found. */
     if (pub != NULL && key->alg != &prov_alg_rsa) {
-        rv = make_trial(key, sig, sizeof(sig), &len, err);
+        rv = make_trial(key, &trial, err);
         if (rv != CKR_OK)
             return rv;
-        if (!trial_verifies(key, pub, sig, len))
+        if (!trial_verifies(key, pub, &trial))
             return p11_error_call(err, P11_KEY_CHANGED, "C_Sign",
                                   p11_key_where(key->token_key));
     }

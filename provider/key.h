@@ -19,6 +19,11 @@
 /* What is signed to prove that a public half belongs to a private key. */
 #define PROV_TRIAL_TEXT "hsmsign: trial signature, to prove the public key"
 
+struct prov_trial {
+    size_t len;
+    unsigned char sig[PROV_SIGNATURE_MAX];
+};
+
 struct prov_key {
     atomic_uint refs;
     struct prov_ctx *ctx;
@@ -27,9 +32,7 @@ struct prov_key {
     EVP_PKEY *params;          /* owned; EC: the curve alone; may be NULL */
     _Atomic(EVP_PKEY *) pub;   /* owned; NULL while not known */
     atomic_ulong checked;      /* p11_key_times_found() when it was the same */
-    CRYPTO_RWLOCK *lock;       /* for the two below */
-    unsigned char *trial;      /* signature of PROV_TRIAL_TEXT, once made */
-    size_t trial_len;
+    _Atomic(struct prov_trial *) trial; /* owned; NULL: none made yet */
 };
 
 /* A key without anything, of one reference; NULL when memory is short. */
