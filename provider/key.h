@@ -71,24 +71,24 @@ CK_RV prov_key_check_same(struct prov_key *key, struct p11_error *err);
  *
  * attrs   of a private or public key: CKA_MODULUS and CKA_PUBLIC_EXPONENT;
  *         CKA_EC_PARAMS and CKA_EC_POINT (a DER OCTET STRING as PKCS #11
- *         v2.40 has it, or the bare point); or CKA_PUBLIC_KEY_INFO
+ *         v2.40 has it, or the bare point); or CKA_PUBLIC_KEY_INFO; of a
+ *         certificate: CKA_VALUE
  * params  where CKA_EC_PARAMS are taken from if attrs lacks them; may be NULL
  */
 EVP_PKEY *prov_pubkey(struct prov_ctx *ctx, const struct prov_alg *alg,
                       const struct p11_attrs *attrs,
                       const struct p11_attrs *params);
-/* The same from libcrypto's parameters; selection is EVP_PKEY_fromdata()'s. */
+/* As much as is known without: EC: the curve; RSA: n, with e = 65537. */
+EVP_PKEY *prov_pubkey_params(struct prov_ctx *ctx, const struct prov_alg *alg,
+                             const struct p11_attrs *attrs);
+/* From libcrypto's parameters; selection is EVP_PKEY_fromdata()'s. */
 EVP_PKEY *prov_pubkey_from_params(struct prov_ctx *ctx, const char *name,
                                   int selection, const OSSL_PARAM *params);
-/* The same for an RSA key whose exponent is not known: n, with e = 65537. */
-EVP_PKEY *prov_pubkey_usual_exponent(struct prov_ctx *ctx,
-                                     const struct p11_attrs *attrs);
-/* EC: the named curve alone. */
-EVP_PKEY *prov_pubkey_params(struct prov_ctx *ctx,
-                             const struct p11_attrs *attrs);
-/* The public key of a DER certificate. */
+/* From a DER certificate, and from a DER SubjectPublicKeyInfo. */
 EVP_PKEY *prov_pubkey_certificate(struct prov_ctx *ctx,
                                   const unsigned char *der, size_t len);
+EVP_PKEY *prov_pubkey_info(struct prov_ctx *ctx, const unsigned char *der,
+                           size_t len);
 
 /*
  * Find the public half of a private key that was just loaded: from the

@@ -6,7 +6,7 @@
 #include <openssl/params.h>
 #include <stdio.h>
 #include <string.h>
-#include "key.h"
+#include "sign.h"
 
 struct prompt {
     OSSL_PASSPHRASE_CALLBACK *cb;
@@ -27,57 +27,40 @@ static bool ask_for_pin(void *arg, const char *label, char *buf, size_t size,
     return prompt->cb(buf, size, len, params, prompt->arg) > 0;
 }
 
-/* module-path chooses code to run: not for whoever gives the URI. */
-static CK_RV check_query(const struct p11_uri *uri, struct p11_error *err)
-{
-    if (uri->module_path.present || uri->module_name.present)
-        return p11_error_set(err, P11_UNSUPPORTED,
-                             "module-path and module-name are not taken from "
-                             "a URI; set pkcs11-module-path or HSM_MODULE");
-    return CKR_OK;
-}
-
-static CK_RV wrap(struct prov_key *key, struct p11_error *err)
-{
-    const struct p11_attrs *attrs = p11_key_attrs(key->token_key);
-
-    key->alg = prov_alg_find(p11_key_type(key->token_key),
-                             p11_attrs_get(attrs, CKA_EC_PARAMS));
-    if (key->alg == NULL)
-        return p11_error_set(err, P11_KEY_UNUSABLE,
-                             "%s: key type 0x%lx; RSA, EC and Ed25519 keys "
-                             "sign here",
-                             p11_key_where(key->token_key),
-                             p11_key_type(key->token_key));
-    return prov_public_find(key, err);
-}
-
-/* A key without curve could not even say how long its signatures are. */
-static CK_RV check_usable(const struct prov_key *key, struct p11_error *err)
-{
-    if (key->alg->max_size != 0 || prov_key_params(key) != NULL)
-        return CKR_OK;
-    return p11_error_set(err, P11_KEY_UNUSABLE,
-                         "%s: its curve or modulus cannot be read, or is a "
-                         "curve that libcrypto does not have by name",
-                         p11_key_where(key->token_key));
-}
-
 static CK_RV load(struct prov_ctx *ctx, const struct p11_uri *uri,
                   const struct p11_pin_request *request, struct prov_key *key,
                   struct p11_error *err)
 {
     struct p11_module *module;
-    CK_RV rv = check_query(uri, err);
+    const char *where;
+    CK_RV rv;
 
-    if (rv == CKR_OK)
-        rv = prov_module(ctx, &module, err);
+    /* module-path chooses code to run: not for whoever gives the URI. */
+    if (uri->module_path.present || uri->module_name.present)
+        return p11_error_set(err, P11_UNSUPPORTED,
+                             "module-path and module-name are not taken from "
+                             "a URI; set pkcs11-module-path or HSM_MODULE");
+    rv = prov_module(ctx, &module, err);
     if (rv == CKR_OK)
         rv = p11_key_load(module, uri, request, &key->token_key, err);
-    if (rv == CKR_OK)
-        rv = wrap(key, err);
-    if (rv == CKR_OK)
-        rv = check_usable(key, err);
+    if (rv != CKR_OK)
+        return rv;
+    where = p11_key_where(key->token_key);
+    key->alg = prov_alg_find(
+        p11_key_type(key->token_key),
+        p11_attrs_get(p11_key_attrs(key->token_key), CKA_EC_PARAMS));
+    if (key->alg == NULL)
+        return p11_error_set(err, P11_KEY_UNUSABLE,
+                             "%s: key type 0x%lx; RSA, EC and Ed25519 keys "
+                             "sign here",
+                             where, p11_key_type(key->token_key));
+    rv = prov_public_find(key, err);
+    /* A key without curve could not even say how long its signatures are. */
+    if (rv == CKR_OK && prov_sign_size(key) == 0)
+        return p11_error_set(err, P11_KEY_UNUSABLE,
+                             "%s: its curve or modulus cannot be read, or is "
+                             "a curve that libcrypto does not have by name",
+                             where);
     return rv;
 }
 

@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/objects.h>
 #include <openssl/param_build.h>
+#include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include "key.h"
 
@@ -22,18 +23,28 @@ EVP_PKEY *prov_pubkey_from_params(struct prov_ctx *ctx, const char *name,
     return pkey;
 }
 
-static EVP_PKEY *rsa_key(struct prov_ctx *ctx, const CK_ATTRIBUTE *modulus,
-                         const unsigned char *exponent, size_t exponent_len)
+/* Where the token does not tell the exponent and guess is set: 65537. */
+static EVP_PKEY *rsa_key(struct prov_ctx *ctx, const struct p11_attrs *attrs,
+                         bool guess)
 {
+    const CK_ATTRIBUTE *modulus = p11_attrs_get(attrs, CKA_MODULUS);
+    const CK_ATTRIBUTE *exponent = p11_attrs_get(attrs, CKA_PUBLIC_EXPONENT);
     OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
-    BIGNUM *n = BN_bin2bn(modulus->pValue, (int)modulus->ulValueLen, NULL);
-    BIGNUM *e = BN_bin2bn(exponent, (int)exponent_len, NULL);
     OSSL_PARAM *params = NULL;
+    BIGNUM *n = NULL, *e = BN_new();
     EVP_PKEY *pkey = NULL;
 
+    if (bld == NULL || e == NULL || modulus == NULL ||
+        (exponent == NULL && !guess))
+        goto out;
+    n = BN_bin2bn(modulus->pValue, (int)modulus->ulValueLen, NULL);
+    if (exponent != NULL)
+        BN_bin2bn(exponent->pValue, (int)exponent->ulValueLen, e);
+    else
+        BN_set_word(e, RSA_F4);
     /* What libcrypto would take, and no signature could be verified with. */
-    if (bld == NULL || n == NULL || e == NULL || !BN_is_odd(n) ||
-        BN_num_bits(n) < 512 || !BN_is_odd(e) || BN_is_one(e) ||
+    if (n == NULL || !BN_is_odd(n) || BN_num_bits(n) < 512 || !BN_is_odd(e) ||
+        BN_is_one(e) ||
         !OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n) ||
         !OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, e))
         goto out;
@@ -46,25 +57,6 @@ out:
     BN_free(n);
     BN_free(e);
     return pkey;
-}
-
-static EVP_PKEY *rsa_pubkey(struct prov_ctx *ctx, const struct p11_attrs *attrs)
-{
-    const CK_ATTRIBUTE *n = p11_attrs_get(attrs, CKA_MODULUS);
-    const CK_ATTRIBUTE *e = p11_attrs_get(attrs, CKA_PUBLIC_EXPONENT);
-
-    if (n == NULL || e == NULL)
-        return NULL;
-    return rsa_key(ctx, n, e->pValue, e->ulValueLen);
-}
-
-EVP_PKEY *prov_pubkey_usual_exponent(struct prov_ctx *ctx,
-                                     const struct p11_attrs *attrs)
-{
-    static const unsigned char f4[] = { 0x01, 0x00, 0x01 };
-    const CK_ATTRIBUTE *n = p11_attrs_get(attrs, CKA_MODULUS);
-
-    return n != NULL ? rsa_key(ctx, n, f4, sizeof(f4)) : NULL;
 }
 
 /*
@@ -90,34 +82,36 @@ static const char *curve_name(const CK_ATTRIBUTE *params, char *buf,
     return nid != NID_undef ? OBJ_nid2sn(nid) : NULL;
 }
 
-/* arg is the curve, CKA_EC_PARAMS; without pub, the curve alone. */
-static EVP_PKEY *ec_key(struct prov_ctx *ctx, const void *arg,
-                        const unsigned char *pub, size_t len)
+/* Without a point, the curve alone. */
+static EVP_PKEY *ec_key(struct prov_ctx *ctx, const CK_ATTRIBUTE *curve,
+                        const unsigned char *point, size_t len)
 {
     char buf[64];
-    const char *name = curve_name(arg, buf, sizeof(buf));
+    const char *name =
+        curve != NULL ? curve_name(curve, buf, sizeof(buf)) : NULL;
     OSSL_PARAM params[3], *p = params;
 
     if (name == NULL)
         return NULL;
     *p++ = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME,
                                             (char *)name, 0);
-    if (pub != NULL)
+    if (point != NULL)
         *p++ = OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY,
-                                                 (unsigned char *)pub, len);
+                                                 (unsigned char *)point, len);
     *p = OSSL_PARAM_construct_end();
     return prov_pubkey_from_params(
-        ctx, "EC", pub != NULL ? EVP_PKEY_PUBLIC_KEY : EVP_PKEY_KEY_PARAMETERS,
-        params);
+        ctx, "EC",
+        point != NULL ? EVP_PKEY_PUBLIC_KEY : EVP_PKEY_KEY_PARAMETERS, params);
 }
 
-static EVP_PKEY *edwards_key(struct prov_ctx *ctx, const void *arg,
-                             const unsigned char *pub, size_t len)
+static EVP_PKEY *point_key(struct prov_ctx *ctx, const struct prov_alg *alg,
+                           const CK_ATTRIBUTE *curve,
+                           const unsigned char *point, size_t len)
 {
-    const struct prov_alg *alg = arg;
-
+    if (alg == &prov_alg_ec)
+        return ec_key(ctx, curve, point, len);
     return EVP_PKEY_new_raw_public_key_ex(ctx->libctx, alg->name, PROV_NOT_OURS,
-                                          pub, len);
+                                          point, len);
 }
 
 /*
@@ -125,85 +119,29 @@ static EVP_PKEY *edwards_key(struct prov_ctx *ctx, const void *arg,
  * bare points look like an OCTET STRING, so that both are tried: the inside
  * first, then the value as it is.
  */
-static EVP_PKEY *
-with_point(struct prov_ctx *ctx, const CK_ATTRIBUTE *point,
-           EVP_PKEY *(*make)(struct prov_ctx *ctx, const void *arg,
-                             const unsigned char *pub, size_t len),
-           const void *arg)
+static EVP_PKEY *wrapped_point_key(struct prov_ctx *ctx,
+                                   const struct prov_alg *alg,
+                                   const CK_ATTRIBUTE *curve,
+                                   const CK_ATTRIBUTE *point)
 {
-    const unsigned char *der = point->pValue;
+    const unsigned char *start = point->pValue, *der = start;
     ASN1_OCTET_STRING *octets =
         d2i_ASN1_OCTET_STRING(NULL, &der, (long)point->ulValueLen);
     EVP_PKEY *pkey = NULL;
 
-    if (octets != NULL &&
-        der == (unsigned char *)point->pValue + point->ulValueLen)
-        pkey = make(ctx, arg, ASN1_STRING_get0_data(octets),
-                    (size_t)ASN1_STRING_length(octets));
+    if (octets != NULL && der == start + point->ulValueLen)
+        pkey = point_key(ctx, alg, curve, ASN1_STRING_get0_data(octets),
+                         (size_t)ASN1_STRING_length(octets));
     ASN1_OCTET_STRING_free(octets);
     if (pkey == NULL)
-        pkey = make(ctx, arg, point->pValue, point->ulValueLen);
+        pkey = point_key(ctx, alg, curve, start, point->ulValueLen);
     return pkey;
 }
 
-static EVP_PKEY *info_key(struct prov_ctx *ctx, const CK_ATTRIBUTE *info)
+EVP_PKEY *prov_pubkey_info(struct prov_ctx *ctx, const unsigned char *der,
+                           size_t len)
 {
-    const unsigned char *der = info->pValue;
-
-    return d2i_PUBKEY_ex(NULL, &der, (long)info->ulValueLen, ctx->libctx,
-                         PROV_NOT_OURS);
-}
-
-static EVP_PKEY *pubkey(struct prov_ctx *ctx, const struct prov_alg *alg,
-                        const struct p11_attrs *attrs,
-                        const struct p11_attrs *params)
-{
-    const CK_ATTRIBUTE *point = p11_attrs_get(attrs, CKA_EC_POINT);
-    const CK_ATTRIBUTE *curve = p11_attrs_get(attrs, CKA_EC_PARAMS);
-    const CK_ATTRIBUTE *info = p11_attrs_get(attrs, CKA_PUBLIC_KEY_INFO);
-    EVP_PKEY *pkey = NULL;
-
-    if (curve == NULL && params != NULL)
-        curve = p11_attrs_get(params, CKA_EC_PARAMS);
-    if (alg == &prov_alg_rsa)
-        pkey = rsa_pubkey(ctx, attrs);
-    else if (point != NULL && alg == &prov_alg_ec && curve != NULL)
-        pkey = with_point(ctx, point, ec_key, curve);
-    else if (point != NULL && alg == &prov_alg_ed25519)
-        pkey = with_point(ctx, point, edwards_key, alg);
-    if (pkey == NULL && info != NULL)
-        pkey = info_key(ctx, info);
-    if (pkey != NULL && !EVP_PKEY_is_a(pkey, alg->name)) {
-        EVP_PKEY_free(pkey);
-        pkey = NULL;
-    }
-    return pkey;
-}
-
-/* What is malformed is not there: its errors are of no use to anybody. */
-EVP_PKEY *prov_pubkey(struct prov_ctx *ctx, const struct prov_alg *alg,
-                      const struct p11_attrs *attrs,
-                      const struct p11_attrs *params)
-{
-    EVP_PKEY *pkey;
-
-    ERR_set_mark();
-    pkey = pubkey(ctx, alg, attrs, params);
-    ERR_pop_to_mark();
-    return pkey;
-}
-
-EVP_PKEY *prov_pubkey_params(struct prov_ctx *ctx,
-                             const struct p11_attrs *attrs)
-{
-    const CK_ATTRIBUTE *curve = p11_attrs_get(attrs, CKA_EC_PARAMS);
-    EVP_PKEY *pkey = NULL;
-
-    ERR_set_mark();
-    if (curve != NULL)
-        pkey = ec_key(ctx, curve, NULL, 0);
-    ERR_pop_to_mark();
-    return pkey;
+    return d2i_PUBKEY_ex(NULL, &der, (long)len, ctx->libctx, PROV_NOT_OURS);
 }
 
 EVP_PKEY *prov_pubkey_certificate(struct prov_ctx *ctx,
@@ -212,10 +150,52 @@ EVP_PKEY *prov_pubkey_certificate(struct prov_ctx *ctx,
     X509 *cert = X509_new_ex(ctx->libctx, PROV_NOT_OURS);
     EVP_PKEY *pkey = NULL;
 
-    ERR_set_mark();
     if (cert != NULL && d2i_X509(&cert, &der, (long)len) != NULL)
         pkey = X509_get_pubkey(cert);
-    ERR_pop_to_mark();
     X509_free(cert);
+    return pkey;
+}
+
+EVP_PKEY *prov_pubkey(struct prov_ctx *ctx, const struct prov_alg *alg,
+                      const struct p11_attrs *attrs,
+                      const struct p11_attrs *params)
+{
+    const CK_ATTRIBUTE *cert = p11_attrs_get(attrs, CKA_VALUE);
+    const CK_ATTRIBUTE *point = p11_attrs_get(attrs, CKA_EC_POINT);
+    const CK_ATTRIBUTE *curve = p11_attrs_get(attrs, CKA_EC_PARAMS);
+    const CK_ATTRIBUTE *info = p11_attrs_get(attrs, CKA_PUBLIC_KEY_INFO);
+    EVP_PKEY *pkey = NULL;
+
+    /* What is malformed is not there: its errors are of no use to anybody. */
+    ERR_set_mark();
+    if (curve == NULL && params != NULL)
+        curve = p11_attrs_get(params, CKA_EC_PARAMS);
+    if (cert != NULL)
+        pkey = prov_pubkey_certificate(ctx, cert->pValue, cert->ulValueLen);
+    else if (alg == &prov_alg_rsa)
+        pkey = rsa_key(ctx, attrs, false);
+    else if (point != NULL)
+        pkey = wrapped_point_key(ctx, alg, curve, point);
+    if (pkey == NULL && info != NULL)
+        pkey = prov_pubkey_info(ctx, info->pValue, info->ulValueLen);
+    if (pkey != NULL && !EVP_PKEY_is_a(pkey, alg->name)) {
+        EVP_PKEY_free(pkey);
+        pkey = NULL;
+    }
+    ERR_pop_to_mark();
+    return pkey;
+}
+
+EVP_PKEY *prov_pubkey_params(struct prov_ctx *ctx, const struct prov_alg *alg,
+                             const struct p11_attrs *attrs)
+{
+    EVP_PKEY *pkey = NULL;
+
+    ERR_set_mark();
+    if (alg == &prov_alg_rsa)
+        pkey = rsa_key(ctx, attrs, true);
+    else if (alg == &prov_alg_ec)
+        pkey = ec_key(ctx, p11_attrs_get(attrs, CKA_EC_PARAMS), NULL, 0);
+    ERR_pop_to_mark();
     return pkey;
 }

@@ -11,7 +11,6 @@
  */
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/x509.h>
 #include "key.h"
 #include "pkcs11/log.h"
 
@@ -42,25 +41,26 @@ static bool add_candidate(struct candidates *list, EVP_PKEY *pkey)
 }
 
 /*
- * The first of list that is proved becomes the public half; empties list.  A
- * key that cannot make a trial signature (its mechanisms may be restricted)
- * proves nothing; that is not a reason not to load it.
+ * After a search that ended with rv: the first of list that is proved becomes
+ * the public half; empties list.  A key that cannot make a trial signature
+ * (its mechanisms may be restricted) proves nothing; that is not a reason not
+ * to load it.
  */
-static CK_RV prove_candidates(struct candidates *list, struct p11_error *err)
+static CK_RV prove_candidates(struct candidates *list, CK_RV rv,
+                              struct p11_error *err)
 {
-    bool proved = false;
-    CK_RV rv = CKR_OK;
+    bool proved = false, found = rv == CKR_OK;
 
     for (size_t i = 0; i < list->count; i++) {
-        if (rv == CKR_OK && !proved)
+        if (rv == CKR_OK && !proved) {
             rv = prov_key_prove(list->key, list->pkeys[i], &proved, err);
-        if (rv == CKR_OK && proved && prov_key_public(list->key) == NULL)
-            prov_key_set_public(list->key, list->pkeys[i]);
-        else
-            EVP_PKEY_free(list->pkeys[i]);
+            if (proved && EVP_PKEY_up_ref(list->pkeys[i]))
+                prov_key_set_public(list->key, list->pkeys[i]);
+        }
+        EVP_PKEY_free(list->pkeys[i]);
     }
     list->count = 0;
-    if (rv != CKR_OK && p11_rv_info(rv)->class == P11_CLASS_FATAL) {
+    if (found && rv != CKR_OK && p11_rv_info(rv)->class == P11_CLASS_FATAL) {
         p11_log(P11_LOG_WARNING, "no trial signature: %s", err->text);
         rv = CKR_OK;
     }
@@ -72,15 +72,14 @@ static EVP_PKEY *pem_public_key(struct prov_ctx *ctx, const char *name,
 {
     EVP_PKEY *pkey = NULL;
 
+    ERR_set_mark();
     if (strcmp(name, PEM_STRING_X509) == 0 ||
         strcmp(name, PEM_STRING_X509_OLD) == 0 ||
         strcmp(name, PEM_STRING_X509_TRUSTED) == 0)
-        return prov_pubkey_certificate(ctx, der, (size_t)len);
-    if (strcmp(name, PEM_STRING_PUBLIC) == 0) {
-        ERR_set_mark();
-        pkey = d2i_PUBKEY_ex(NULL, &der, len, ctx->libctx, PROV_NOT_OURS);
-        ERR_pop_to_mark();
-    }
+        pkey = prov_pubkey_certificate(ctx, der, (size_t)len);
+    else if (strcmp(name, PEM_STRING_PUBLIC) == 0)
+        pkey = prov_pubkey_info(ctx, der, (size_t)len);
+    ERR_pop_to_mark();
     return pkey;
 }
 
@@ -108,18 +107,15 @@ static CK_RV from_file(struct prov_key *key, struct candidates *list,
         return p11_error_set(err, P11_CONFIG,
                              "hsmsign-public-file = %s cannot be read", path);
     BIO_free(file);
-    return prove_candidates(list, err);
+    return prove_candidates(list, CKR_OK, err);
 }
 
+/* Returns whether it may be the public half. */
 static bool visit_object(void *arg, const struct p11_attrs *attrs)
 {
     struct candidates *list = arg;
     struct prov_key *key = list->key;
-    const CK_ATTRIBUTE *der = p11_attrs_get(attrs, CKA_VALUE);
 
-    if (der != NULL)
-        return add_candidate(list, prov_pubkey_certificate(
-                                       key->ctx, der->pValue, der->ulValueLen));
     return add_candidate(list, prov_pubkey(key->ctx, key->alg, attrs,
                                            p11_key_attrs(key->token_key)));
 }
@@ -139,18 +135,16 @@ static CK_RV from_token(struct prov_key *key, struct candidates *list,
     CK_RV rv =
         p11_key_find_public(key->token_key, P11_BY_ID, visit_object, list, err);
 
-    if (rv == CKR_OK && list->count > 0) {
+    if (list->count > 0) {
         prov_key_set_public(key, list->pkeys[0]);
         list->count = 0;
-        return CKR_OK;
     }
-    for (size_t i = 0; i < 2 && rv == CKR_OK; i++) {
-        if (prov_key_public(key) != NULL)
+    for (size_t i = 0; i < 2; i++) {
+        if (rv != CKR_OK || prov_key_public(key) != NULL)
             break;
         rv = p11_key_find_public(key->token_key, hints[i], visit_and_go_on,
                                  list, err);
-        if (rv == CKR_OK)
-            rv = prove_candidates(list, err);
+        rv = prove_candidates(list, rv, err);
     }
     return rv;
 }
@@ -160,27 +154,22 @@ CK_RV prov_public_find(struct prov_key *key, struct p11_error *err)
     const struct p11_attrs *attrs = p11_key_attrs(key->token_key);
     struct candidates list = { .key = key };
     EVP_PKEY *pub = prov_pubkey(key->ctx, key->alg, attrs, NULL);
-    bool may_prove = p11_key_may_sign(key->token_key);
     CK_RV rv = CKR_OK;
 
     if (pub != NULL) {
         prov_key_set_public(key, pub);
         return CKR_OK;
     }
-    if (key->alg == &prov_alg_rsa) {
-        /* Enough for sizes; and what nearly all keys have. */
-        key->params = prov_pubkey_usual_exponent(key->ctx, attrs);
-        if (key->params != NULL && EVP_PKEY_up_ref(key->params))
-            add_candidate(&list, key->params);
-        rv = may_prove ? prove_candidates(&list, err) : CKR_OK;
-    } else if (key->alg == &prov_alg_ec) {
-        key->params = prov_pubkey_params(key->ctx, attrs);
+    key->params = prov_pubkey_params(key->ctx, key->alg, attrs);
+    /* RSA: enough for sizes; and what nearly all keys have. */
+    if (key->alg == &prov_alg_rsa && key->params != NULL &&
+        EVP_PKEY_up_ref(key->params)) {
+        add_candidate(&list, key->params);
+        rv = prove_candidates(&list, CKR_OK, err);
     }
-    if (rv == CKR_OK && prov_key_public(key) == NULL && may_prove)
+    if (rv == CKR_OK && prov_key_public(key) == NULL)
         rv = from_file(key, &list, err);
     if (rv == CKR_OK && prov_key_public(key) == NULL)
         rv = from_token(key, &list, err);
-    for (size_t i = 0; i < list.count; i++)
-        EVP_PKEY_free(list.pkeys[i]);
     return rv;
 }
