@@ -20,15 +20,40 @@ struct option {
     CK_RV(*set)
     (struct prov_config *config, const struct option *option, const char *value,
      struct p11_error *err);
-    size_t offset;       /* of the field that set fills */
-    const char *choices; /* allowed words, for messages and set_word */
+    size_t offset;             /* of the field that set fills */
+    const char *expected;      /* for messages */
+    const struct choice *from; /* set_choice: ends with word NULL */
+    unsigned long min;         /* set_number */
+};
+
+struct choice {
+    const char *word;
+    bool value;
+};
+
+/* As in pkcs11-provider. */
+static const struct choice flags[] = {
+    { "true", true }, { "yes", true },    { "on", true },
+    { "1", true },    { "false", false }, { "no", false },
+    { "off", false }, { "0", false },     { NULL, false },
+};
+
+static const struct choice when_to_load[] = { { "early", true },
+                                              { NULL, false } };
+
+/*
+ * When to log in for public objects; private keys, all that is loaded from a
+ * token so far, always need the login.
+ */
+static const struct choice when_to_log_in[] = {
+    { "auto", false }, { "always", false }, { "never", false }, { NULL, false }
 };
 
 static CK_RV bad_value(const struct option *option, const char *value,
                        struct p11_error *err)
 {
     return p11_error_set(err, P11_CONFIG, "%s = %s: expected %s", option->name,
-                         value, option->choices);
+                         value, option->expected);
 }
 
 static CK_RV set_text(struct prov_config *config, const struct option *option,
@@ -58,64 +83,24 @@ static CK_RV set_number(struct prov_config *config, const struct option *option,
 
     errno = 0;
     number = strtoul(value, &end, 10);
-    if (*value < '0' || *value > '9' || *end != '\0' || errno != 0)
+    if (*value < '0' || *value > '9' || *end != '\0' || errno != 0 ||
+        number < option->min)
         return bad_value(option, value, err);
     *field = number;
     return CKR_OK;
 }
 
-static CK_RV set_sessions(struct prov_config *config,
-                          const struct option *option, const char *value,
-                          struct p11_error *err)
+static CK_RV set_choice(struct prov_config *config, const struct option *option,
+                        const char *value, struct p11_error *err)
 {
-    if (strspn(value, "0") == strlen(value))
-        return bad_value(option, value, err);
-    return set_number(config, option, value, err);
-}
-
-/* pkcs11-provider takes these words, in any case. */
-static CK_RV set_flag(struct prov_config *config, const struct option *option,
-                      const char *value, struct p11_error *err)
-{
-    static const struct {
-        const char *word;
-        bool value;
-    } words[] = {
-        { "true", true },   { "yes", true }, { "on", true },   { "1", true },
-        { "false", false }, { "no", false }, { "off", false }, { "0", false },
-    };
-    bool *field = (bool *)((char *)config + option->offset);
-
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (strcasecmp(words[i].word, value) == 0) {
-            *field = words[i].value;
-            return CKR_OK;
-        }
+    for (const struct choice *from = option->from; from->word != NULL; from++) {
+        if (strcasecmp(from->word, value) != 0)
+            continue;
+        if (option->offset != 0)
+            *(bool *)((char *)config + option->offset) = from->value;
+        return CKR_OK;
     }
     return bad_value(option, value, err);
-}
-
-static CK_RV set_early(struct prov_config *config, const struct option *option,
-                       const char *value, struct p11_error *err)
-{
-    if (strcmp(value, "early") != 0)
-        return bad_value(option, value, err);
-    config->load_early = true;
-    return CKR_OK;
-}
-
-/*
- * When to log in for public objects; private keys, all that is loaded from a
- * token so far, always need the login.
- */
-static CK_RV set_login(struct prov_config *config, const struct option *option,
-                       const char *value, struct p11_error *err)
-{
-    (void)config;
-    if (strcmp(value, "auto") != 0 && strcmp(value, "always") != 0 &&
-        strcmp(value, "never") != 0)
-        return bad_value(option, value, err);
-    return CKR_OK;
 }
 
 static CK_RV set_quirks(struct prov_config *config, const struct option *option,
@@ -136,31 +121,33 @@ static CK_RV set_quirks(struct prov_config *config, const struct option *option,
     return CKR_OK;
 }
 
+#define FIELD(name) offsetof(struct prov_config, name)
+
 static const struct option options[] = {
-    { "pkcs11-module-path", set_text, offsetof(struct prov_config, module_path),
-      "a file" },
-    { "pkcs11-module-init-args", set_text,
-      offsetof(struct prov_config, init_args), "a string" },
-    { "pkcs11-module-token-pin", set_pin, 0, "file:PATH, env:NAME or a PIN" },
-    { "pkcs11-module-cache-sessions", set_number,
-      offsetof(struct prov_config, max_idle), "a number" },
-    { "pkcs11-module-login-behavior", set_login, 0, "auto, always or never" },
-    { "pkcs11-module-load-behavior", set_early, 0, "early" },
+    { "hsmsign-log", NULL, 0, NULL, NULL, 0 }, /* first: see open_log() */
+    { "pkcs11-module-path", set_text, FIELD(module_path), NULL, NULL, 0 },
+    { "pkcs11-module-init-args", set_text, FIELD(init_args), NULL, NULL, 0 },
+    { "pkcs11-module-token-pin", set_pin, 0, NULL, NULL, 0 },
+    { "pkcs11-module-cache-sessions", set_number, FIELD(max_idle), "a number",
+      NULL, 0 },
+    { "pkcs11-module-login-behavior", set_choice, 0, "auto, always or never",
+      when_to_log_in, 0 },
+    { "pkcs11-module-load-behavior", set_choice, FIELD(load_early), "early",
+      when_to_load, 0 },
     { "pkcs11-module-quirks", set_quirks, 0,
       "no-deinit, no-operation-state, no-session-callbacks or "
-      "no-allowed-mechanisms" },
-    { "pkcs11-module-assume-fips", set_flag,
-      offsetof(struct prov_config, assume_fips), "true or false" },
-    { "pkcs11-module-allow-export", NULL, 0, NULL },
-    { "pkcs11-module-block-operations", NULL, 0, NULL },
-    { "pkcs11-module-cache-keys", NULL, 0, NULL },
-    { "pkcs11-module-cache-pins", NULL, 0, NULL },
-    { "pkcs11-module-encode-provider-uri-to-pem", NULL, 0, NULL },
-    { "hsmsign-log", set_text, offsetof(struct prov_config, log), "a sink" },
-    { "hsmsign-max-sessions", set_sessions,
-      offsetof(struct prov_config, max_sessions), "a number from 1" },
-    { "hsmsign-public-file", set_text,
-      offsetof(struct prov_config, public_file), "a file" },
+      "no-allowed-mechanisms",
+      NULL, 0 },
+    { "pkcs11-module-assume-fips", set_choice, FIELD(assume_fips),
+      "true or false", flags, 0 },
+    { "pkcs11-module-allow-export", NULL, 0, NULL, NULL, 0 },
+    { "pkcs11-module-block-operations", NULL, 0, NULL, NULL, 0 },
+    { "pkcs11-module-cache-keys", NULL, 0, NULL, NULL, 0 },
+    { "pkcs11-module-cache-pins", NULL, 0, NULL, NULL, 0 },
+    { "pkcs11-module-encode-provider-uri-to-pem", NULL, 0, NULL, NULL, 0 },
+    { "hsmsign-max-sessions", set_number, FIELD(max_sessions),
+      "a number from 1", NULL, 1 },
+    { "hsmsign-public-file", set_text, FIELD(public_file), NULL, NULL, 0 },
 };
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
@@ -181,30 +168,28 @@ static int keep_error(struct prov_config *config, CK_RV rv,
     return 1;
 }
 
-static int apply_options(struct prov_config *config,
-                         const OSSL_CORE_HANDLE *handle,
-                         OSSL_FUNC_core_get_params_fn *get_params)
+/* What the core has of that name, NULL for nothing. */
+static const char *get_value(const OSSL_CORE_HANDLE *handle,
+                             OSSL_FUNC_core_get_params_fn *get_params,
+                             const char *name)
 {
-    for (size_t i = 0; i < OPTIONS; i++) {
-        char *value = NULL;
-        OSSL_PARAM params[2] = {
-            OSSL_PARAM_utf8_ptr(options[i].name, &value, 0), OSSL_PARAM_END
-        };
-        struct p11_error err;
-        CK_RV rv;
+    char *value = NULL;
+    OSSL_PARAM params[2] = { OSSL_PARAM_utf8_ptr(name, &value, 0),
+                             OSSL_PARAM_END };
 
-        if (!get_params(handle, params) || value == NULL)
-            continue;
-        if (options[i].set == NULL) {
-            p11_log(P11_LOG_INFO, "%s has no meaning here: ignored",
-                    options[i].name);
-            continue;
-        }
-        rv = options[i].set(config, &options[i], value, &err);
-        if (!keep_error(config, rv, &err))
-            return 0;
-    }
-    return 1;
+    return get_params(handle, params) ? value : NULL;
+}
+
+static CK_RV apply_option(struct prov_config *config,
+                          const struct option *option, const char *value,
+                          struct p11_error *err)
+{
+    if (value == NULL)
+        return CKR_OK;
+    if (option->set != NULL)
+        return option->set(config, option, value, err);
+    p11_log(P11_LOG_INFO, "%s has no meaning here: ignored", option->name);
+    return CKR_OK;
 }
 
 /* Set-user-ID programs are not steered by their caller's environment. */
@@ -230,45 +215,36 @@ static CK_RV apply_environment(struct prov_config *config,
     return CKR_OK;
 }
 
-static CK_RV open_log(const struct prov_config *config, struct p11_error *err)
+/* The log comes first, so that it shows what the other options say. */
+static CK_RV open_log(const char *option, struct p11_error *err)
 {
     const char *log = secure_getenv("HSMSIGN_LOG");
 
     if (log == NULL || *log == '\0')
-        log = config->log;
+        log = option;
     return log != NULL ? p11_log_open(log, err) : CKR_OK;
-}
-
-/* The log comes first, so that it shows what the other options say. */
-static int load_log(struct prov_config *config, const OSSL_CORE_HANDLE *handle,
-                    OSSL_FUNC_core_get_params_fn *get_params)
-{
-    char *log = NULL, *name = NULL;
-    OSSL_PARAM params[] = { OSSL_PARAM_utf8_ptr("hsmsign-log", &log, 0),
-                            OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_CORE_PROV_NAME,
-                                                &name, 0),
-                            OSSL_PARAM_END };
-    struct p11_error err;
-
-    if (!get_params(handle, params))
-        return 1;
-    config->provider_name = OPENSSL_strdup(name != NULL ? name : "hsmsign");
-    if (config->provider_name == NULL)
-        return 0;
-    config->log = log != NULL ? OPENSSL_strdup(log) : NULL;
-    return keep_error(config, open_log(config, &err), &err);
 }
 
 int prov_config_load(struct prov_config *config, const OSSL_CORE_HANDLE *handle,
                      OSSL_FUNC_core_get_params_fn *get_params)
 {
+    const char *value =
+        get_value(handle, get_params, OSSL_PROV_PARAM_CORE_PROV_NAME);
     struct p11_error err;
+    int ok;
 
     config->max_sessions = DEFAULT_MAX_SESSIONS;
     config->max_idle = ~0UL;
-    return load_log(config, handle, get_params) &&
-           apply_options(config, handle, get_params) &&
-           keep_error(config, apply_environment(config, &err), &err);
+    config->provider_name = OPENSSL_strdup(value != NULL ? value : "hsmsign");
+    ok = config->provider_name != NULL;
+    for (size_t i = 0; ok && i < OPTIONS; i++) {
+        value = get_value(handle, get_params, options[i].name);
+        ok = keep_error(config,
+                        i == 0 ? open_log(value, &err)
+                               : apply_option(config, &options[i], value, &err),
+                        &err);
+    }
+    return ok && keep_error(config, apply_environment(config, &err), &err);
 }
 
 void prov_config_free(struct prov_config *config)
@@ -277,7 +253,6 @@ void prov_config_free(struct prov_config *config)
     OPENSSL_free(config->module_path);
     OPENSSL_free(config->init_args);
     OPENSSL_free(config->public_file);
-    OPENSSL_free(config->log);
     OPENSSL_free(config->provider_name);
 }
 

@@ -27,8 +27,7 @@ struct prov_config {
     unsigned long max_idle, max_sessions;
     bool load_early;
     bool assume_fips;
-    char *public_file; /* PEM: certificates and public keys */
-    char *log;
+    char *public_file;      /* PEM: certificates and public keys */
     char *provider_name;    /* under which openssl.cnf activated us */
     atomic_bool names_seen; /* the file was searched for misspelt names */
     struct p11_error error; /* the first bad value; rv CKR_OK for none */
