@@ -25,86 +25,49 @@ static bool is_our_module(const char *path)
     return strncmp(slash != NULL ? slash + 1 : path, "hsmsign", 7) == 0;
 }
 
-/* The way that libcrypto goes: openssl_conf, providers, name. */
-static const char *find_section(const CONF *conf, const char **provider)
-{
-    const char *init = NCONF_get_string(conf, NULL, "openssl_conf");
-    const char *providers = NULL, *section = NULL, *module;
-    STACK_OF(CONF_VALUE) * names;
-
-    if (init != NULL)
-        providers = NCONF_get_string(conf, init, "providers");
-    if (providers != NULL)
-        section = NCONF_get_string(conf, providers, *provider);
-    if (section != NULL || providers == NULL)
-        return section;
-    names = NCONF_get_section(conf, providers);
-    for (int i = 0; i < sk_CONF_VALUE_num(names); i++) {
-        const CONF_VALUE *value = sk_CONF_VALUE_value(names, i);
-
-        module = NCONF_get_string(conf, value->value, "module");
-        if (module != NULL && is_our_module(module)) {
-            *provider = bare_name(value->name);
-            return value->value;
-        }
-    }
-    return NULL;
-}
-
-/* What is absent is no error. */
+/* The way that libcrypto goes; that something is absent is no error. */
 const char *prov_config_section(const CONF *conf, const char **provider)
 {
-    const char *section;
+    const char *at, *section = NULL;
+    STACK_OF(CONF_VALUE) *providers = NULL;
 
     ERR_set_mark();
-    section = find_section(conf, provider);
+    at = NCONF_get_string(conf, NULL, "openssl_conf");
+    if (at != NULL)
+        at = NCONF_get_string(conf, at, "providers");
+    if (at != NULL) {
+        section = NCONF_get_string(conf, at, *provider);
+        providers = NCONF_get_section(conf, at);
+    }
+    for (int i = 0; section == NULL && i < sk_CONF_VALUE_num(providers); i++) {
+        const CONF_VALUE *value = sk_CONF_VALUE_value(providers, i);
+        const char *module = NCONF_get_string(conf, value->value, "module");
+
+        if (module != NULL && is_our_module(module)) {
+            *provider = bare_name(value->name);
+            section = value->value;
+        }
+    }
     ERR_pop_to_mark();
     return section;
 }
 
-static bool is_known(const char *name)
+static CK_RV check_name(const char *file, const char *section, const char *name,
+                        struct p11_error *err)
 {
-    const char *known;
+    const char *known, *meant;
 
+    if (strncmp(name, "pkcs11-", 7) != 0 && strncmp(name, "hsmsign-", 8) != 0)
+        return CKR_OK;
     for (size_t i = 0; (known = prov_config_name(i)) != NULL; i++) {
         if (strcmp(known, name) == 0)
-            return true;
+            return CKR_OK;
     }
-    return false;
-}
-
-static bool looks_like_ours(const char *name)
-{
-    return strncmp(name, "pkcs11-", 7) == 0 ||
-           strncmp(name, "hsmsign-", 8) == 0;
-}
-
-static CK_RV unknown_option(const char *file, const char *section,
-                            const char *name, struct p11_error *err)
-{
-    const char *meant = p11_nearest(name, strlen(name), prov_config_name);
-
+    meant = p11_nearest(name, strlen(name), prov_config_name);
     return p11_error_set(err, P11_CONFIG,
                          "%s, section [%s]: there is no option %s%s%s%s", file,
                          section, name, meant != NULL ? "; did you mean " : "",
                          meant != NULL ? meant : "", meant != NULL ? "?" : "");
-}
-
-static CK_RV check_section(const char *file, const char *section,
-                           STACK_OF(CONF_VALUE) * values, struct p11_error *err)
-{
-    CK_RV rv = CKR_OK;
-
-    for (int i = 0; i < sk_CONF_VALUE_num(values); i++) {
-        CONF_VALUE *value = sk_CONF_VALUE_value(values, i);
-        const char *name = bare_name(value->name);
-
-        if (rv == CKR_OK && looks_like_ours(name) && !is_known(name))
-            rv = unknown_option(file, section, name, err);
-        /* It may hold a PIN, and is freed in a moment. */
-        OPENSSL_cleanse(value->value, strlen(value->value));
-    }
-    return rv;
 }
 
 CK_RV prov_config_check_file(const char *file, const char *provider_name,
@@ -120,8 +83,14 @@ CK_RV prov_config_check_file(const char *file, const char *provider_name,
         section = prov_config_section(conf, &provider_name);
     if (section != NULL)
         values = NCONF_get_section(conf, section);
-    if (values != NULL)
-        rv = check_section(file, section, values, err);
+    for (int i = 0; i < sk_CONF_VALUE_num(values); i++) {
+        CONF_VALUE *value = sk_CONF_VALUE_value(values, i);
+
+        if (rv == CKR_OK)
+            rv = check_name(file, section, bare_name(value->name), err);
+        /* It may hold a PIN, and is freed in a moment. */
+        OPENSSL_cleanse(value->value, strlen(value->value));
+    }
     NCONF_free(conf);
     ERR_pop_to_mark();
     return rv;
