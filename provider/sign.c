@@ -151,25 +151,18 @@ static size_t put_integer(unsigned char *out, const unsigned char *in,
 {
     size_t n = 0;
 
-    while (len > 1 && *in == 0) {
+    while (len > 0 && *in == 0) {
         in++;
         len--;
     }
+    if (len == 0)
+        return 0; /* neither r nor s may be zero */
     out[n++] = 0x02;
     out[n++] = (unsigned char)(len + (*in >> 7));
     if ((*in & 0x80) != 0)
         out[n++] = 0;
     memcpy(out + n, in, len);
     return n + len;
-}
-
-static bool is_zero(const unsigned char *in, size_t len)
-{
-    while (len > 0 && *in == 0) {
-        in++;
-        len--;
-    }
-    return len == 0;
 }
 
 /*
@@ -179,12 +172,15 @@ static bool is_zero(const unsigned char *in, size_t len)
 static CK_RV encode_ecdsa(unsigned char *sig, size_t size, size_t *len)
 {
     unsigned char body[2 * (66 + 3)];
-    size_t half = *len / 2, n, head;
+    size_t half = *len / 2, r, s, n, head;
 
-    if (half > 66 || is_zero(sig, half) || is_zero(sig + half, half))
+    if (half > 66)
         return CKR_SIGNATURE_LEN_RANGE;
-    n = put_integer(body, sig, half);
-    n += put_integer(body + n, sig + half, half);
+    r = put_integer(body, sig, half);
+    s = put_integer(body + r, sig + half, half);
+    if (r == 0 || s == 0)
+        return CKR_SIGNATURE_LEN_RANGE;
+    n = r + s;
     head = n < 0x80 ? 2 : 3;
     if (head + n > size)
         return CKR_BUFFER_TOO_SMALL;
