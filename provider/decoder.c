@@ -52,21 +52,6 @@ static int private_key_selected(void *provctx, int selection)
     return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
 }
 
-static int hand_over_der(unsigned char *der, size_t len, OSSL_CALLBACK *cb,
-                         void *arg)
-{
-    int type = OSSL_OBJECT_PKEY;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),
-        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE, STRUCTURE,
-                               sizeof(STRUCTURE) - 1),
-        OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_DATA, der, len),
-        OSSL_PARAM_END
-    };
-
-    return cb(params, arg);
-}
-
 /* One definite-length DER value of that tag; advances *p, or returns NULL. */
 static const unsigned char *
 get_value(const unsigned char **p, const unsigned char *end, int tag, long *len)
@@ -106,10 +91,17 @@ static char *unwrap(const unsigned char *der, long size)
 static int decode_block(struct prov_ctx *ctx, unsigned char *der, size_t len,
                         OSSL_CALLBACK *cb, void *arg)
 {
+    int type = OSSL_OBJECT_PKEY, ok;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),
+        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE, STRUCTURE,
+                               sizeof(STRUCTURE) - 1),
+        OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_DATA, der, len),
+        OSSL_PARAM_END
+    };
     struct pem_block block = { NULL, { .rv = CKR_OK } };
     struct pem_block *outer = current_block;
     char *text = unwrap(der, (long)len);
-    int ok;
 
     /* Nobody else will say so: the label is ours. */
     if (text == NULL)
@@ -120,7 +112,7 @@ static int decode_block(struct prov_ctx *ctx, unsigned char *der, size_t len,
 
     ERR_set_mark();
     current_block = &block;
-    ok = hand_over_der(der, len, cb, arg);
+    ok = cb(params, arg);
     current_block = outer;
     prov_key_free(block.key);
     if (block.err.rv == CKR_OK) {
