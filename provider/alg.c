@@ -75,65 +75,66 @@ const struct prov_alg *prov_alg_find(CK_KEY_TYPE key_type,
     }
 
 const struct prov_digest prov_digests[PROV_DIGESTS] = {
-    { "SHA2-256", 32, CKM_SHA256, CKG_MGF1_SHA256, NIST_PREFIX(1, 32), 19 },
-    { "SHA2-384", 48, CKM_SHA384, CKG_MGF1_SHA384, NIST_PREFIX(2, 48), 19 },
-    { "SHA2-512", 64, CKM_SHA512, CKG_MGF1_SHA512, NIST_PREFIX(3, 64), 19 },
-    { "SHA2-224", 28, CKM_SHA224, CKG_MGF1_SHA224, NIST_PREFIX(4, 28), 19 },
+    { "SHA2-256", "SHA256", 32, CKM_SHA256, CKG_MGF1_SHA256, NIST_PREFIX(1, 32),
+      19 },
+    { "SHA2-384", "SHA384", 48, CKM_SHA384, CKG_MGF1_SHA384, NIST_PREFIX(2, 48),
+      19 },
+    { "SHA2-512", "SHA512", 64, CKM_SHA512, CKG_MGF1_SHA512, NIST_PREFIX(3, 64),
+      19 },
+    { "SHA2-224", "SHA224", 28, CKM_SHA224, CKG_MGF1_SHA224, NIST_PREFIX(4, 28),
+      19 },
     { "SHA1",
+      "SHA-1",
       20,
       CKM_SHA_1,
       CKG_MGF1_SHA1,
       { 0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05,
         0x00, 0x04, 0x14 },
       15 },
-    { "SHA2-512/224", 28, CKM_SHA512_224, 0, NIST_PREFIX(5, 28), 19 },
-    { "SHA2-512/256", 32, CKM_SHA512_256, 0, NIST_PREFIX(6, 32), 19 },
-    { "SHA3-224", 28, CKM_SHA3_224, CKG_MGF1_SHA3_224, NIST_PREFIX(7, 28), 19 },
-    { "SHA3-256", 32, CKM_SHA3_256, CKG_MGF1_SHA3_256, NIST_PREFIX(8, 32), 19 },
-    { "SHA3-384", 48, CKM_SHA3_384, CKG_MGF1_SHA3_384, NIST_PREFIX(9, 48), 19 },
-    { "SHA3-512", 64, CKM_SHA3_512, CKG_MGF1_SHA3_512, NIST_PREFIX(10, 64),
+    { "SHA2-512/224", "SHA512-224", 28, CKM_SHA512_224, 0, NIST_PREFIX(5, 28),
       19 },
+    { "SHA2-512/256", "SHA512-256", 32, CKM_SHA512_256, 0, NIST_PREFIX(6, 32),
+      19 },
+    { "SHA3-224", "SHA3-224", 28, CKM_SHA3_224, CKG_MGF1_SHA3_224,
+      NIST_PREFIX(7, 28), 19 },
+    { "SHA3-256", "SHA3-256", 32, CKM_SHA3_256, CKG_MGF1_SHA3_256,
+      NIST_PREFIX(8, 32), 19 },
+    { "SHA3-384", "SHA3-384", 48, CKM_SHA3_384, CKG_MGF1_SHA3_384,
+      NIST_PREFIX(9, 48), 19 },
+    { "SHA3-512", "SHA3-512", 64, CKM_SHA3_512, CKG_MGF1_SHA3_512,
+      NIST_PREFIX(10, 64), 19 },
 };
 
-/* What programs usually say, so that most look-ups end here. */
-static const struct {
-    const char *name;
-    size_t row;
-} usual_names[] = {
-    { "SHA256", 0 }, { "SHA2-256", 0 }, { "SHA-256", 0 },
-    { "SHA384", 1 }, { "SHA2-384", 1 }, { "SHA-384", 1 },
-    { "SHA512", 2 }, { "SHA2-512", 2 }, { "SHA-512", 2 },
-};
-
+/* One that was fetched before, under a name that programs usually say. */
 static EVP_MD *fetched(struct prov_ctx *ctx, const char *name,
                        const struct prov_digest **row)
 {
-    for (size_t i = 0; i < sizeof(usual_names) / sizeof(usual_names[0]); i++) {
-        size_t n = usual_names[i].row;
-        EVP_MD *md;
+    for (size_t i = 0; i < PROV_DIGESTS; i++) {
+        EVP_MD *md = atomic_load(&ctx->digests[i]);
 
-        if (strcasecmp(usual_names[i].name, name) != 0)
-            continue;
-        md = atomic_load(&ctx->digests[n]);
-        if (md != NULL && EVP_MD_up_ref(md)) {
-            *row = &prov_digests[n];
+        *row = &prov_digests[i];
+        if (md != NULL &&
+            (strcasecmp((*row)->alias, name) == 0 ||
+             strcasecmp((*row)->name, name) == 0) &&
+            EVP_MD_up_ref(md))
             return md;
-        }
     }
+    *row = NULL;
     return NULL;
 }
 
 EVP_MD *prov_digest_fetch(struct prov_ctx *ctx, const char *name,
                           const char *propq, const struct prov_digest **row)
 {
-    EVP_MD *md = NULL, *none = NULL;
+    bool plain = propq == NULL || *propq == '\0';
+    EVP_MD *md = plain ? fetched(ctx, name, row) : NULL, *none = NULL;
     char *other;
-    int plain = propq == NULL || *propq == '\0';
 
-    *row = NULL;
-    if (plain && (md = fetched(ctx, name, row)) != NULL)
+    if (md != NULL)
         return md;
-    if (!prov_other_properties(propq, &other))
+    *row = NULL;
+    other = prov_other_properties(propq);
+    if (other == NULL)
         return NULL;
     md = EVP_MD_fetch(ctx->libctx, name, other);
     OPENSSL_free(other);

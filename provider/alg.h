@@ -31,8 +31,8 @@ const struct prov_alg *prov_alg_find(CK_KEY_TYPE key_type,
 
 /* A digest that a token can be told of. */
 struct prov_digest {
-    const char *name; /* libcrypto's */
-    size_t size;      /* bytes */
+    const char *name, *alias; /* libcrypto's; programs say both */
+    size_t size;              /* bytes */
     CK_MECHANISM_TYPE mechanism;
     CK_RSA_PKCS_MGF_TYPE mgf; /* MGF1 with this digest; 0: none defined */
     /* RFC 8017, 9.2: what comes before the digest in a DigestInfo; DER. */

@@ -10,33 +10,29 @@
 /* More rows than pkcs11/rv has. */
 #define P11_RV_ROWS_MAX 255
 
-static void take_upcall(struct prov_ctx *ctx, const OSSL_DISPATCH *in)
-{
-    switch (in->function_id) {
-    case OSSL_FUNC_CORE_GET_PARAMS:
-        ctx->get_params = OSSL_FUNC_core_get_params(in);
-        break;
-    case OSSL_FUNC_CORE_NEW_ERROR:
-        ctx->new_error = OSSL_FUNC_core_new_error(in);
-        break;
-    case OSSL_FUNC_CORE_SET_ERROR_DEBUG:
-        ctx->set_error_debug = OSSL_FUNC_core_set_error_debug(in);
-        break;
-    case OSSL_FUNC_CORE_VSET_ERROR:
-        ctx->vset_error = OSSL_FUNC_core_vset_error(in);
-        break;
-    case OSSL_FUNC_PROVIDER_UP_REF:
-        ctx->up_ref = OSSL_FUNC_provider_up_ref(in);
-        break;
-    default:
-        break;
-    }
-}
-
 int prov_core_init(struct prov_ctx *ctx, const OSSL_DISPATCH *in)
 {
-    for (; in->function_id != 0; in++)
-        take_upcall(ctx, in);
+    for (; in->function_id != 0; in++) {
+        switch (in->function_id) {
+        case OSSL_FUNC_CORE_GET_PARAMS:
+            ctx->get_params = OSSL_FUNC_core_get_params(in);
+            break;
+        case OSSL_FUNC_CORE_NEW_ERROR:
+            ctx->new_error = OSSL_FUNC_core_new_error(in);
+            break;
+        case OSSL_FUNC_CORE_SET_ERROR_DEBUG:
+            ctx->set_error_debug = OSSL_FUNC_core_set_error_debug(in);
+            break;
+        case OSSL_FUNC_CORE_VSET_ERROR:
+            ctx->vset_error = OSSL_FUNC_core_vset_error(in);
+            break;
+        case OSSL_FUNC_PROVIDER_UP_REF:
+            ctx->up_ref = OSSL_FUNC_provider_up_ref(in);
+            break;
+        default:
+            break;
+        }
+    }
     return ctx->get_params != NULL && ctx->new_error != NULL &&
            ctx->set_error_debug != NULL && ctx->vset_error != NULL;
 }
@@ -137,34 +133,29 @@ int prov_set_text(OSSL_PARAM params[], const char *name, const char *text)
     return p == NULL || OSSL_PARAM_set_utf8_string(p, text);
 }
 
-/* Whether the property-query term is about the provider ("?provider=x"). */
-static int is_provider_term(const char *term, size_t len)
+/* Whether a property query's term is about the provider ("?provider=x"). */
+static bool is_provider_term(const char *term)
 {
     static const char name[] = "provider";
-    size_t n = sizeof(name) - 1;
 
-    while (len > 0 && (*term == ' ' || *term == '?' || *term == '-')) {
-        term++;
-        len--;
-    }
-    return len >= n && strncasecmp(term, name, n) == 0 &&
-           (len == n || term[n] == '=' || term[n] == '!' || term[n] == ' ');
+    term += strspn(term, " ?-");
+    return strncasecmp(term, name, sizeof(name) - 1) == 0 &&
+           strchr("=! ,", term[sizeof(name) - 1]) != NULL;
 }
 
-int prov_other_properties(const char *propq, char **out)
+char *prov_other_properties(const char *propq)
 {
-    size_t size = sizeof(PROV_NOT_OURS) + 1;
-    char *to;
+    char *other, *to;
 
-    if (propq != NULL)
-        size += strlen(propq);
-    *out = to = OPENSSL_malloc(size);
-    if (to == NULL)
-        return 0;
-    while (propq != NULL && *propq != '\0') {
+    if (propq == NULL)
+        propq = "";
+    other = to = OPENSSL_malloc(strlen(propq) + 1 + sizeof(PROV_NOT_OURS));
+    if (other == NULL)
+        return NULL;
+    while (*propq != '\0') {
         size_t len = strcspn(propq, ",");
 
-        if (!is_provider_term(propq, len)) {
+        if (!is_provider_term(propq)) {
             memcpy(to, propq, len);
             to += len;
             *to++ = ',';
@@ -173,5 +164,5 @@ int prov_other_properties(const char *propq, char **out)
         propq += *propq == ',';
     }
     memcpy(to, PROV_NOT_OURS, sizeof(PROV_NOT_OURS));
-    return 1;
+    return other;
 }

@@ -93,9 +93,9 @@ int prov_set_text(OSSL_PARAM params[], const char *name, const char *text);
 
 /*
  * The caller's property query without its provider terms, which are about us
- * and not about what we fetch, and with PROV_NOT_OURS.  *out is to be freed
- * with OPENSSL_free().  Returns 1, or 0 when memory is short.
+ * and not about what we fetch, and with PROV_NOT_OURS.  To be freed with
+ * OPENSSL_free(); NULL when memory is short.
  */
-int prov_other_properties(const char *propq, char **out);
+char *prov_other_properties(const char *propq);
 
 #endif

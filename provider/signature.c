@@ -276,7 +276,8 @@ static int verify_begin(struct sig_ctx *ctx, bool digest, const char *mdname,
         return prov_raise_rv(ctx->prov, P11_NO_PUBLIC,
                              "a public key is needed to verify; name its "
                              "certificate in hsmsign-public-file");
-    if (!prov_other_properties(ctx->propq, &propq))
+    propq = prov_other_properties(ctx->propq);
+    if (propq == NULL)
         return 0;
     if (digest) {
         ctx->verify_md = EVP_MD_CTX_new();
