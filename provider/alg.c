@@ -68,41 +68,34 @@ const struct prov_alg *prov_alg_find(CK_KEY_TYPE key_type,
  * the head of the OCTET STRING.  The NIST digests differ in one byte of their
  * OID (2.16.840.1.101.3.4.2.x) and in their length.
  */
-#define NIST_PREFIX(oid, size)                                                 \
+#define NIST(oid, size)                                                        \
     {                                                                          \
         0x30, 0x11 + (size), 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,   \
             0x65, 0x03, 0x04, 0x02, (oid), 0x05, 0x00, 0x04, (size)            \
     }
 
 const struct prov_digest prov_digests[PROV_DIGESTS] = {
-    { "SHA2-256", "SHA256", 32, CKM_SHA256, CKG_MGF1_SHA256, NIST_PREFIX(1, 32),
-      19 },
-    { "SHA2-384", "SHA384", 48, CKM_SHA384, CKG_MGF1_SHA384, NIST_PREFIX(2, 48),
-      19 },
-    { "SHA2-512", "SHA512", 64, CKM_SHA512, CKG_MGF1_SHA512, NIST_PREFIX(3, 64),
-      19 },
-    { "SHA2-224", "SHA224", 28, CKM_SHA224, CKG_MGF1_SHA224, NIST_PREFIX(4, 28),
-      19 },
+    { "SHA2-256", "SHA256", 32, CKM_SHA256, CKG_MGF1_SHA256, NIST(1, 32) },
+    { "SHA2-384", "SHA384", 48, CKM_SHA384, CKG_MGF1_SHA384, NIST(2, 48) },
+    { "SHA2-512", "SHA512", 64, CKM_SHA512, CKG_MGF1_SHA512, NIST(3, 64) },
+    { "SHA2-224", "SHA224", 28, CKM_SHA224, CKG_MGF1_SHA224, NIST(4, 28) },
     { "SHA1",
       "SHA-1",
       20,
       CKM_SHA_1,
       CKG_MGF1_SHA1,
       { 0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05,
-        0x00, 0x04, 0x14 },
-      15 },
-    { "SHA2-512/224", "SHA512-224", 28, CKM_SHA512_224, 0, NIST_PREFIX(5, 28),
-      19 },
-    { "SHA2-512/256", "SHA512-256", 32, CKM_SHA512_256, 0, NIST_PREFIX(6, 32),
-      19 },
+        0x00, 0x04, 0x14 } },
+    { "SHA2-512/224", "SHA512-224", 28, CKM_SHA512_224, 0, NIST(5, 28) },
+    { "SHA2-512/256", "SHA512-256", 32, CKM_SHA512_256, 0, NIST(6, 32) },
     { "SHA3-224", "SHA3-224", 28, CKM_SHA3_224, CKG_MGF1_SHA3_224,
-      NIST_PREFIX(7, 28), 19 },
+      NIST(7, 28) },
     { "SHA3-256", "SHA3-256", 32, CKM_SHA3_256, CKG_MGF1_SHA3_256,
-      NIST_PREFIX(8, 32), 19 },
+      NIST(8, 32) },
     { "SHA3-384", "SHA3-384", 48, CKM_SHA3_384, CKG_MGF1_SHA3_384,
-      NIST_PREFIX(9, 48), 19 },
+      NIST(9, 48) },
     { "SHA3-512", "SHA3-512", 64, CKM_SHA3_512, CKG_MGF1_SHA3_512,
-      NIST_PREFIX(10, 64), 19 },
+      NIST(10, 64) },
 };
 
 /* One that was fetched before, under a name that programs usually say. */

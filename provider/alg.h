@@ -37,7 +37,6 @@ struct prov_digest {
     CK_RSA_PKCS_MGF_TYPE mgf; /* MGF1 with this digest; 0: none defined */
     /* RFC 8017, 9.2: what comes before the digest in a DigestInfo; DER. */
     unsigned char prefix[20];
-    size_t prefix_len;
 };
 
 #define PROV_DIGESTS 11

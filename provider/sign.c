@@ -24,56 +24,29 @@ struct sig_alg {
     CK_RV (*encode)(unsigned char *sig, size_t size, size_t *len);
 };
 
-static size_t modulus_size(const struct prov_key *key)
-{
-    return (size_t)EVP_PKEY_get_size(prov_key_params(key));
-}
-
-static CK_RV check_digest_size(const struct prov_key *key,
-                               const struct sig_params *params,
-                               const struct sig_input *in,
-                               struct p11_error *err)
-{
-    if (params->md == NULL || in->len == params->md->size)
-        return CKR_OK;
-    return p11_error_set(err, P11_DIGEST,
-                         "%s: %zu bytes are no %s digest, which has %zu",
-                         p11_key_where(key->token_key), in->len,
-                         params->md->name, params->md->size);
-}
-
 /* RFC 8017, 9.2: the token pads, we put the DigestInfo together. */
 static CK_RV prepare_pkcs1(const struct prov_key *key,
                            const struct sig_params *params,
                            struct sig_input *in, struct p11_error *err)
 {
     const struct prov_digest *md = params->md;
-    CK_RV rv = check_digest_size(key, params, in, err);
 
-    if (rv != CKR_OK)
-        return rv;
     if (md != NULL) {
-        memcpy(in->block, md->prefix, md->prefix_len);
-        memcpy(in->block + md->prefix_len, in->data, in->len);
+        /* The SEQUENCE's length is that of all that follows. */
+        size_t prefix_len = 2 + md->prefix[1] - md->size;
+
+        memcpy(in->block, md->prefix, prefix_len);
+        memcpy(in->block + prefix_len, in->data, in->len);
         in->data = in->block;
-        in->len += md->prefix_len;
+        in->len += prefix_len;
     }
-    if (in->len + RSA_PKCS1_PADDING_SIZE > modulus_size(key))
+    if (in->len + RSA_PKCS1_PADDING_SIZE > prov_sign_size(key))
         return p11_error_set(err, P11_DIGEST,
                              "%s: %zu bytes are too long for a key of %zu "
                              "bytes; choose a shorter digest",
                              p11_key_where(key->token_key), in->len,
-                             modulus_size(key));
+                             prov_sign_size(key));
     return CKR_OK;
-}
-
-/* RFC 8017, 9.1.1: what room the modulus leaves for the salt; < 0: none. */
-static long pss_salt_max(const struct prov_key *key,
-                         const struct prov_digest *md)
-{
-    int bits = EVP_PKEY_get_bits(prov_key_params(key));
-
-    return (bits - 1 + 7) / 8 - (long)md->size - 2;
 }
 
 static long pss_salt(const struct sig_params *params, long max)
@@ -101,19 +74,17 @@ static CK_RV prepare_pss(const struct prov_key *key,
     const struct prov_digest *mgf1 = params->mgf1 != NULL ? params->mgf1 : md;
     const char *where = p11_key_where(key->token_key);
     long max, salt;
-    CK_RV rv;
 
     if (md == NULL)
         return p11_error_set(err, P11_DIGEST, "%s: PSS wants a digest", where);
-    rv = check_digest_size(key, params, in, err);
-    if (rv != CKR_OK)
-        return rv;
     if (mgf1->mgf == 0)
         return p11_error_set(err, P11_DIGEST,
                              "%s: PKCS #11 has no MGF1 with %s; choose "
                              "another digest",
                              where, mgf1->name);
-    max = pss_salt_max(key, md);
+    /* RFC 8017, 9.1.1: the room that the modulus leaves; < 0: none. */
+    max = (EVP_PKEY_get_bits(prov_key_params(key)) - 1 + 7) / 8 -
+          (long)md->size - 2;
     salt = pss_salt(params, max);
     if (salt < 0 || salt > max)
         return p11_error_set(err, P11_PARAMETER,
@@ -138,11 +109,11 @@ static CK_RV prepare_ecdsa(const struct prov_key *key,
                            const struct sig_params *params,
                            struct sig_input *in, struct p11_error *err)
 {
-    CK_RV rv = check_digest_size(key, params, in, err);
-
-    if (rv == CKR_OK && in->len > ec_order_size(key))
+    (void)params;
+    (void)err;
+    if (in->len > ec_order_size(key))
         in->len = ec_order_size(key);
-    return rv;
+    return CKR_OK;
 }
 
 /* One INTEGER of an Ecdsa-Sig-Value, without leading zeros; its length. */
@@ -239,6 +210,11 @@ CK_RV prov_sign_once(struct prov_key *key, const struct sig_params *params,
     if (!p11_key_may_sign(key->token_key))
         return p11_error_call(err, P11_KEY_NO_SIGN, "CKA_SIGN is false",
                               p11_key_where(key->token_key));
+    if (params->md != NULL && len != params->md->size)
+        return p11_error_set(err, P11_DIGEST,
+                             "%s: %zu bytes are no %s digest, which has %zu",
+                             p11_key_where(key->token_key), len,
+                             params->md->name, params->md->size);
     in.mechanism.mechanism = alg->mechanism;
     if (alg->prepare != NULL)
         rv = alg->prepare(key, params, &in, err);
