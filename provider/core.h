@@ -31,10 +31,12 @@
 
 /* An operation's algorithms; fips: with pkcs11-module-assume-fips. */
 struct prov_offer {
+    int operation;
     const OSSL_ALGORITHM *plain, *fips;
 };
-#define PROV_OFFER(list)                                                       \
+#define PROV_OFFER(name, list)                                                 \
     {                                                                          \
+        .operation = OSSL_OP_##name,                                           \
         .plain = (const OSSL_ALGORITHM[])list(PROV_PROPERTIES),                \
         .fips = (const OSSL_ALGORITHM[])list(PROV_PROPERTIES ",fips=yes"),     \
     }

@@ -262,4 +262,4 @@ DECODER(ed25519)
               "wrapped URIs of Ed25519 keys" },                                \
             { NULL, NULL, NULL, NULL },                                        \
     }
-const struct prov_offer prov_decoders = PROV_OFFER(DECODERS);
+const struct prov_offer prov_decoders = PROV_OFFER(DECODER, DECODERS);

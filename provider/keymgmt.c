@@ -293,4 +293,4 @@ KEYMGMT(ed25519)
               "Ed25519 keys on a PKCS #11 token" },                            \
             { NULL, NULL, NULL, NULL },                                        \
     }
-const struct prov_offer prov_keymgmts = PROV_OFFER(KEYMGMTS);
+const struct prov_offer prov_keymgmts = PROV_OFFER(KEYMGMT, KEYMGMTS);

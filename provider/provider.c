@@ -21,27 +21,17 @@ static struct prov_ctx *live;
 
 static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
 {
+    static const struct prov_offer *const offers[] = {
+        &prov_keymgmts, &prov_signatures, &prov_stores, &prov_decoders
+    };
     const struct prov_ctx *ctx = provctx;
-    const struct prov_offer *offer;
 
     *no_cache = 0;
-    switch (operation) {
-    case OSSL_OP_KEYMGMT:
-        offer = &prov_keymgmts;
-        break;
-    case OSSL_OP_SIGNATURE:
-        offer = &prov_signatures;
-        break;
-    case OSSL_OP_STORE:
-        offer = &prov_stores;
-        break;
-    case OSSL_OP_DECODER:
-        offer = &prov_decoders;
-        break;
-    default:
-        return NULL;
+    for (size_t i = 0; i < sizeof(offers) / sizeof(offers[0]); i++) {
+        if (offers[i]->operation == operation)
+            return ctx->config.assume_fips ? offers[i]->fips : offers[i]->plain;
     }
-    return ctx->config.assume_fips ? offer->fips : offer->plain;
+    return NULL;
 }
 
 static const OSSL_PARAM *gettable_params(void *provctx)

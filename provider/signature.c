@@ -130,20 +130,52 @@ static int check_may_sign(const struct sig_ctx *ctx)
     return 1;
 }
 
+/*
+ * libcrypto goes on with a context whose init failed if a digest was named
+ * (EVP_DigestSignInit_ex): without a key, nothing is done with it.
+ */
+static int sig_fail(struct sig_ctx *ctx)
+{
+    sig_reset(ctx);
+    prov_key_free(ctx->key);
+    ctx->key = NULL;
+    return 0;
+}
+
 static int sig_sign_init(void *vctx, void *keydata, const OSSL_PARAM params[])
 {
     struct sig_ctx *ctx = vctx;
 
-    return sig_begin(ctx, keydata) && check_may_sign(ctx) &&
-           prov_sigctx_set_params(ctx, params);
+    return (sig_begin(ctx, keydata) && check_may_sign(ctx) &&
+            prov_sigctx_set_params(ctx, params)) ||
+           sig_fail(ctx);
+}
+
+static int sig_digest_sign_init(void *vctx, const char *mdname, void *keydata,
+                                const OSSL_PARAM params[])
+{
+    struct sig_ctx *ctx = vctx;
+
+    if (!sig_sign_init(ctx, keydata, NULL))
+        return 0;
+    if (mdname == NULL || *mdname == '\0')
+        mdname = ctx->key->alg->default_digest;
+    if (!prov_sigctx_set_digest(ctx, mdname, NULL))
+        return sig_fail(ctx);
+    ctx->md_fixed = true;
+    return prov_sigctx_set_params(ctx, params) || sig_fail(ctx);
 }
 
 /* A size query: 1; what cannot be signed: 0, raised; else -1, go on. */
 static int answer_size(const struct sig_ctx *ctx, const unsigned char *sig,
                        size_t *siglen, size_t sigsize)
 {
-    size_t needed = prov_sign_size(ctx->key);
+    size_t needed;
 
+    if (ctx->key == NULL)
+        return prov_raise_rv(ctx->prov, P11_PARAMETER,
+                             "no key: initialise again");
+    needed = prov_sign_size(ctx->key);
     if (needed == 0)
         return prov_raise_rv(ctx->prov, P11_NO_PUBLIC,
                              "the size of the key is not known");
@@ -184,21 +216,6 @@ static int sig_sign(void *vctx, unsigned char *sig, size_t *siglen,
     if (answered >= 0)
         return answered;
     return sign_bytes(ctx, sig, siglen, sigsize, tbs, tbslen);
-}
-
-static int sig_digest_sign_init(void *vctx, const char *mdname, void *keydata,
-                                const OSSL_PARAM params[])
-{
-    struct sig_ctx *ctx = vctx;
-
-    if (!sig_begin(ctx, keydata) || !check_may_sign(ctx))
-        return 0;
-    if (mdname == NULL || *mdname == '\0')
-        mdname = ctx->key->alg->default_digest;
-    if (!prov_sigctx_set_digest(ctx, mdname, NULL))
-        return 0;
-    ctx->md_fixed = true;
-    return prov_sigctx_set_params(ctx, params);
 }
 
 static int sig_digest_update(void *vctx, const unsigned char *data, size_t len)
@@ -290,7 +307,7 @@ static int verify_begin(struct sig_ctx *ctx, bool digest, const char *mdname,
              EVP_PKEY_verify_init_ex(ctx->verify, params) > 0;
     }
     OPENSSL_free(propq);
-    return ok;
+    return ok || sig_fail(ctx);
 }
 
 static int sig_verify_init(void *vctx, void *keydata, const OSSL_PARAM params[])
@@ -317,7 +334,8 @@ static int sig_digest_verify_final(void *vctx, const unsigned char *sig,
 {
     struct sig_ctx *ctx = vctx;
 
-    return EVP_DigestVerifyFinal(ctx->verify_md, sig, siglen) == 1;
+    return ctx->verify_md != NULL &&
+           EVP_DigestVerifyFinal(ctx->verify_md, sig, siglen) == 1;
 }
 
 static int sig_digest_verify(void *vctx, const unsigned char *sig,
@@ -326,7 +344,8 @@ static int sig_digest_verify(void *vctx, const unsigned char *sig,
 {
     struct sig_ctx *ctx = vctx;
 
-    return EVP_DigestVerify(ctx->verify_md, sig, siglen, tbs, tbslen) == 1;
+    return ctx->verify_md != NULL &&
+           EVP_DigestVerify(ctx->verify_md, sig, siglen, tbs, tbslen) == 1;
 }
 
 /* One table: what differs between the algorithms is data, in sign.c. */
@@ -359,4 +378,4 @@ static const OSSL_DISPATCH functions[] = {
         { PROV_SIGNATURE, properties, functions, "on a PKCS #11 token" },      \
             { NULL, NULL, NULL, NULL },                                        \
     }
-const struct prov_offer prov_signatures = PROV_OFFER(SIGNATURES);
+const struct prov_offer prov_signatures = PROV_OFFER(SIGNATURE, SIGNATURES);

@@ -119,4 +119,4 @@ static const OSSL_DISPATCH functions[] = {
         { "pkcs11", properties, functions, "pkcs11: URIs (RFC 7512)" },        \
             { NULL, NULL, NULL, NULL },                                        \
     }
-const struct prov_offer prov_stores = PROV_OFFER(STORES);
+const struct prov_offer prov_stores = PROV_OFFER(STORE, STORES);

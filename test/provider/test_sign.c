@@ -365,6 +365,68 @@ static void test_ecdsa_der_is_always_what_libcrypto_reads(void **state)
     assert_true(longest);
 }
 
+/* The public half alone, as a key of ours. */
+static EVP_PKEY *ours_without_private_half(EVP_PKEY *public)
+{
+    EVP_PKEY_CTX *pctx =
+        EVP_PKEY_CTX_new_from_name(ctx, "EC", "provider=hsmsign");
+    OSSL_PARAM *params = NULL;
+    EVP_PKEY *ours = NULL;
+
+    assert_int_equal(EVP_PKEY_todata(public, EVP_PKEY_PUBLIC_KEY, &params), 1);
+    assert_int_equal(EVP_PKEY_fromdata_init(pctx), 1);
+    assert_int_equal(
+        EVP_PKEY_fromdata(pctx, &ours, EVP_PKEY_PUBLIC_KEY, params), 1);
+    EVP_PKEY_CTX_free(pctx);
+    OSSL_PARAM_free(params);
+    return ours;
+}
+
+/* libcrypto goes on with such a context when the digest was named. */
+static void test_failed_init_leaves_nothing_to_work_with(void **state)
+{
+    EVP_PKEY *public = fixture_public("p256");
+    EVP_PKEY *key = fixture_key(ctx, "rsa2048");
+    EVP_PKEY *ours = ours_without_private_half(public);
+    OSSL_PARAM oaep[] = { OSSL_PARAM_construct_utf8_string(
+                              OSSL_SIGNATURE_PARAM_PAD_MODE, "oaep", 0),
+                          OSSL_PARAM_construct_end() };
+
+    (void)state;
+    for (size_t i = 0; i < 8; i++) {
+        EVP_PKEY *pkey = i % 2 == 0 ? key : ours;
+        EVP_MD_CTX *mctx = EVP_MD_CTX_new();
+        unsigned char sig[FIXTURE_SIGNATURE_MAX];
+        size_t len = sizeof(sig);
+        bool sign = i / 2 % 2 == 0;
+        const char *md = sign ? "SHA256" : "no-such-digest";
+
+        ERR_clear_error();
+        if (sign)
+            assert_int_equal(
+                EVP_DigestSignInit_ex(mctx, NULL, md, ctx, NULL, pkey, oaep),
+                0);
+        else
+            assert_int_equal(
+                EVP_DigestVerifyInit_ex(mctx, NULL, md, ctx, NULL, pkey, NULL),
+                0);
+        if (i / 4 == 0)
+            assert_int_not_equal(
+                sign ? EVP_DigestSign(mctx, sig, &len, digest, 32)
+                     : EVP_DigestVerify(mctx, sig, 64, digest, 32),
+                1);
+        else
+            assert_int_not_equal(sign ? EVP_DigestSignFinal(mctx, sig, &len)
+                                      : EVP_DigestVerifyFinal(mctx, sig, 64),
+                                 1);
+        EVP_MD_CTX_free(mctx);
+    }
+    ERR_clear_error();
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(ours);
+    EVP_PKEY_free(public);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_buffer_of_that_size_is_enough),
         cmocka_unit_test(test_small_buffer_is_refused_and_the_next_try_works),
         cmocka_unit_test(test_ecdsa_der_is_always_what_libcrypto_reads),
+        cmocka_unit_test(test_failed_init_leaves_nothing_to_work_with),
     };
 
     fixture_begin();
