@@ -91,7 +91,7 @@ static void report_module(struct doctor *d, const struct p11_module *module)
 {
     CK_INFO info;
 
-    if (p11_C_GetInfo(module->fl, &info) != CKR_OK)
+    if (P11_CALL(module->fl, C_GetInfo, &info) != CKR_OK)
         doctor_report(d, DOCTOR_WARNING, "",
                       "module: %s loads, but does not "
                       "say what it is",

@@ -68,7 +68,7 @@ static CK_RV attrs_settle(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
         CK_RV rv = CKR_OK;
 
         if (partial && attr->ulValueLen == size)
-            rv = p11_C_GetAttributeValue(fl, session, object, attr, 1);
+            rv = P11_CALL(fl, C_GetAttributeValue, session, object, attr, 1);
         if (rv != CKR_OK && !is_partial(rv))
             return rv;
         /* A length beyond the buffer is "unavailable", or a lie. */
@@ -92,8 +92,8 @@ CK_RV p11_attrs_read(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
         growth = growths[i];
         if (!attrs_layout(attrs, specs, n, growth))
             return CKR_HOST_MEMORY;
-        rv = p11_C_GetAttributeValue(fl, session, object, attrs->attr,
-                                     (CK_ULONG)n);
+        rv = P11_CALL(fl, C_GetAttributeValue, session, object, attrs->attr,
+                      (CK_ULONG)n);
     }
     /* Still too small: absent, since nothing we can use is that large. */
     if (rv == CKR_OK || is_partial(rv))

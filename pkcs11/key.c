@@ -376,7 +376,7 @@ static CK_RV sign_once(struct p11_key *key, struct p11_session *session,
     CK_ULONG sig_len = op->sig_len;
     CK_RV rv;
 
-    rv = p11_C_SignInit(fl, session->handle, op->mechanism, handle);
+    rv = P11_CALL(fl, C_SignInit, session->handle, op->mechanism, handle);
     if (rv != CKR_OK)
         return p11_error_call(err, rv, "C_SignInit", key->where);
     if (key->always_authenticate) {
@@ -384,7 +384,8 @@ static CK_RV sign_once(struct p11_key *key, struct p11_session *session,
         if (rv != CKR_OK)
             return rv;
     }
-    rv = p11_C_Sign(fl, session->handle, op->in, op->len, op->sig, &sig_len);
+    rv = P11_CALL(fl, C_Sign, session->handle, (CK_BYTE *)op->in,
+                  (CK_ULONG)op->len, op->sig, &sig_len);
     if (rv != CKR_OK)
         return p11_error_call(err, rv, "C_Sign", key->where);
     if (sig_len > op->sig_len)

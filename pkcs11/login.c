@@ -20,7 +20,8 @@ static CK_RV call_login(struct p11_slot *slot,
 
     if (pin != NULL)
         bytes = p11_pin_bytes(pin, &len);
-    return p11_C_Login(slot->module->fl, session->handle, user, bytes, len);
+    return P11_CALL(slot->module->fl, C_Login, session->handle, user,
+                    (CK_UTF8CHAR *)bytes, (CK_ULONG)len);
 }
 
 static CK_RV not_repeated(CK_RV rv, const char *where, struct p11_error *err)
@@ -72,7 +73,7 @@ static CK_RV check_pin(struct p11_slot *slot, const struct p11_pin *pin,
 static CK_RV check_token(struct p11_slot *slot, struct p11_error *err)
 {
     CK_TOKEN_INFO now;
-    CK_RV rv = p11_C_GetTokenInfo(slot->module->fl, slot->id, &now);
+    CK_RV rv = P11_CALL(slot->module->fl, C_GetTokenInfo, slot->id, &now);
 
     if (rv != CKR_OK)
         return p11_error_call(err, rv, "C_GetTokenInfo", slot->where);
@@ -275,8 +276,8 @@ bool p11_slot_forgot_us(struct p11_slot *slot,
     CK_SESSION_INFO info;
 
     return (slot->token.flags & CKF_LOGIN_REQUIRED) != 0 &&
-           p11_C_GetSessionInfo(slot->module->fl, session->handle, &info) ==
-               CKR_OK &&
+           P11_CALL(slot->module->fl, C_GetSessionInfo, session->handle,
+                    &info) == CKR_OK &&
            info.state != CKS_RW_USER_FUNCTIONS &&
            info.state != CKS_RO_USER_FUNCTIONS;
 }

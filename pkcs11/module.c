@@ -76,7 +76,7 @@ static CK_RV call_initialize(struct p11_module *m, struct p11_error *err)
 
     args.flags = CKF_OS_LOCKING_OK;
     args.pReserved = m->init_args;
-    rv = p11_C_Initialize(m->fl, &args);
+    rv = P11_CALL(m->fl, C_Initialize, &args);
     /* The application, or the parent that forked us, was there before. */
     if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) {
         m->needs_initialise = false;
@@ -156,7 +156,7 @@ static CK_RV module_load(const struct p11_module_config *config, void *dl,
         rv = p11_fork_register(err);
     if (rv != CKR_OK) {
         if (m->initialised)
-            p11_C_Finalize(m->fl);
+            P11_CALL(m->fl, C_Finalize, NULL);
         module_free(m);
         return rv;
     }
@@ -248,7 +248,7 @@ void p11_module_close(struct p11_module *module)
     }
     if (module->initialised && !module->needs_initialise &&
         !(module->quirks & P11_QUIRK_NO_DEINIT)) {
-        p11_C_Finalize(module->fl);
+        P11_CALL(module->fl, C_Finalize, NULL);
         dlclose(module->dl);
     }
     module_free(module);

@@ -11,15 +11,15 @@ CK_RV p11_objects_find(struct p11_slot *slot, struct p11_session *session,
     CK_RV rv;
 
     *count = 0;
-    rv = p11_C_FindObjectsInit(fl, session->handle, tmpl, n);
+    rv = P11_CALL(fl, C_FindObjectsInit, session->handle, tmpl, n);
     if (rv != CKR_OK)
         return p11_error_call(err, rv, "C_FindObjectsInit", where);
-    rv = p11_C_FindObjects(fl, session->handle, objects, max, count);
+    rv = P11_CALL(fl, C_FindObjects, session->handle, objects, max, count);
     if (rv != CKR_OK)
         return p11_error_call(err, rv, "C_FindObjects", where);
     if (*count > max)
         *count = max;
-    rv = p11_C_FindObjectsFinal(fl, session->handle);
+    rv = P11_CALL(fl, C_FindObjectsFinal, session->handle);
     if (rv != CKR_OK)
         return p11_error_call(err, rv, "C_FindObjectsFinal", where);
     return CKR_OK;

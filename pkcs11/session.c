@@ -59,7 +59,7 @@ void p11_session_pool_deinit(struct p11_slot *slot, bool close_sessions)
 
         slot->idle = session->next;
         if (close_sessions)
-            p11_C_CloseSession(slot->module->fl, session->handle);
+            P11_CALL(slot->module->fl, C_CloseSession, session->handle);
         free(session);
     }
     pthread_cond_destroy(&slot->quiet);
@@ -186,6 +186,13 @@ static void pool_opened(struct p11_slot *slot, CK_RV rv)
     pool_serve(slot);
 }
 
+/* Always read-write: CloudHSM refuses others, and a callback too. */
+static CK_RV call_open(const struct p11_slot *slot, CK_SESSION_HANDLE *handle)
+{
+    return P11_CALL(slot->module->fl, C_OpenSession, slot->id,
+                    CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, handle);
+}
+
 static CK_RV session_open(struct p11_slot *slot, struct p11_session **session,
                           struct p11_error *err)
 {
@@ -195,7 +202,7 @@ static CK_RV session_open(struct p11_slot *slot, struct p11_session **session,
     if (s == NULL)
         p11_error_set(err, rv, "no memory for a session");
     else
-        rv = p11_C_OpenSession(slot->module->fl, slot->id, &s->handle);
+        rv = call_open(slot, &s->handle);
     pthread_mutex_lock(&slot->lock);
     if (rv == CKR_OK)
         s->epoch = slot->epoch;
@@ -248,7 +255,7 @@ static void session_discard(struct p11_slot *slot, struct p11_session *session)
 {
     /* It counts until it is closed. */
     if (session->handle != CK_INVALID_HANDLE)
-        p11_C_CloseSession(slot->module->fl, session->handle);
+        P11_CALL(slot->module->fl, C_CloseSession, session->handle);
     free(session);
     pthread_mutex_lock(&slot->lock);
     slot->open_count--;
@@ -315,23 +322,22 @@ static void replace_end(struct p11_slot *slot, struct p11_session *session,
 CK_RV p11_session_replace(struct p11_slot *slot, struct p11_session *session,
                           struct p11_error *err)
 {
-    CK_FUNCTION_LIST *fl = slot->module->fl;
     CK_SESSION_HANDLE fresh = CK_INVALID_HANDLE, old = session->handle;
     bool spare = replace_begin(slot);
     CK_RV first = CKR_SESSION_COUNT, rv;
 
     if (spare)
-        first = p11_C_OpenSession(fl, slot->id, &fresh);
+        first = call_open(slot, &fresh);
     rv = first;
     /* May well fail: it is the one that went bad.  Never closed twice. */
     if ((rv == CKR_OK || rv == CKR_SESSION_COUNT) && old != CK_INVALID_HANDLE) {
         /* A token that was reset may give the same number again. */
         if (old != fresh)
-            p11_C_CloseSession(fl, old);
+            P11_CALL(slot->module->fl, C_CloseSession, old);
         session->handle = CK_INVALID_HANDLE;
     }
     if (rv == CKR_SESSION_COUNT)
-        rv = p11_C_OpenSession(fl, slot->id, &fresh);
+        rv = call_open(slot, &fresh);
     replace_end(slot, session, spare, spare && first == CKR_SESSION_COUNT);
     if (rv != CKR_OK)
         return p11_error_call(err, rv, "C_OpenSession", slot->where);

@@ -74,14 +74,14 @@ static CK_RV list_slots(CK_FUNCTION_LIST *fl, CK_SLOT_ID **ids, CK_ULONG *count)
     for (int i = 0; i < 3 && rv == CKR_BUFFER_TOO_SMALL; i++) {
         free(*ids);
         *ids = NULL;
-        rv = p11_C_GetSlotList(fl, CK_TRUE, NULL, count);
+        rv = P11_CALL(fl, C_GetSlotList, CK_TRUE, NULL, count);
         if (rv != CKR_OK || *count == 0)
             return rv;
         *ids = calloc(*count, sizeof(**ids));
         if (*ids == NULL)
             return CKR_HOST_MEMORY;
         room = *count;
-        rv = p11_C_GetSlotList(fl, CK_TRUE, *ids, count);
+        rv = P11_CALL(fl, C_GetSlotList, CK_TRUE, *ids, count);
     }
     if (*count > room)
         *count = room;
@@ -174,7 +174,7 @@ static CK_RV look(struct p11_module *module, CK_RV *fault,
         forget_removed(module, ids, count);
     for (CK_ULONG i = 0; rv == CKR_OK && i < count; i++) {
         CK_TOKEN_INFO token;
-        CK_RV answer = p11_C_GetTokenInfo(module->fl, ids[i], &token);
+        CK_RV answer = P11_CALL(module->fl, C_GetTokenInfo, ids[i], &token);
         bool usable =
             answer == CKR_OK && (token.flags & CKF_TOKEN_INITIALIZED) != 0;
 
@@ -198,7 +198,8 @@ static bool slot_matches(const struct p11_slot *slot, const struct p11_uri *uri)
         return false;
     if (!p11_uri_wants_slot_info(uri))
         return true;
-    return p11_C_GetSlotInfo(slot->module->fl, slot->id, &info) == CKR_OK &&
+    return P11_CALL(slot->module->fl, C_GetSlotInfo, slot->id, &info) ==
+               CKR_OK &&
            p11_uri_matches_slot(uri, &info);
 }
 
@@ -237,7 +238,7 @@ static bool library_matches(struct p11_module *module,
     CK_INFO info;
 
     return !p11_uri_wants_library_info(uri) ||
-           (p11_C_GetInfo(module->fl, &info) == CKR_OK &&
+           (P11_CALL(module->fl, C_GetInfo, &info) == CKR_OK &&
             p11_uri_matches_library(uri, &info));
 }
 

@@ -29,21 +29,21 @@ static void test_call_that_the_module_left_out_is_not_supported(void **state)
 
     (void)state;
 #define MISSING(call) assert_int_equal(call, CKR_FUNCTION_NOT_SUPPORTED)
-    MISSING(p11_C_Initialize(&list, NULL));
-    MISSING(p11_C_Finalize(&list));
-    MISSING(p11_C_GetInfo(&list, NULL));
-    MISSING(p11_C_GetSlotList(&list, CK_TRUE, NULL, &count));
-    MISSING(p11_C_GetSlotInfo(&list, 0, NULL));
-    MISSING(p11_C_GetTokenInfo(&list, 0, NULL));
-    MISSING(p11_C_OpenSession(&list, 0, &session));
-    MISSING(p11_C_CloseSession(&list, 0));
-    MISSING(p11_C_Login(&list, 0, CKU_USER, NULL, 0));
-    MISSING(p11_C_FindObjectsInit(&list, 0, NULL, 0));
-    MISSING(p11_C_FindObjects(&list, 0, NULL, 0, &count));
-    MISSING(p11_C_FindObjectsFinal(&list, 0));
-    MISSING(p11_C_GetAttributeValue(&list, 0, 0, NULL, 0));
-    MISSING(p11_C_SignInit(&list, 0, NULL, 0));
-    MISSING(p11_C_Sign(&list, 0, NULL, 0, NULL, &count));
+    MISSING(P11_CALL(&list, C_Initialize, NULL));
+    MISSING(P11_CALL(&list, C_Finalize, NULL));
+    MISSING(P11_CALL(&list, C_GetInfo, NULL));
+    MISSING(P11_CALL(&list, C_GetSlotList, CK_TRUE, NULL, &count));
+    MISSING(P11_CALL(&list, C_GetSlotInfo, 0, NULL));
+    MISSING(P11_CALL(&list, C_GetTokenInfo, 0, NULL));
+    MISSING(P11_CALL(&list, C_OpenSession, 0, 0, NULL, NULL, &session));
+    MISSING(P11_CALL(&list, C_CloseSession, 0));
+    MISSING(P11_CALL(&list, C_Login, 0, CKU_USER, NULL, 0));
+    MISSING(P11_CALL(&list, C_FindObjectsInit, 0, NULL, 0));
+    MISSING(P11_CALL(&list, C_FindObjects, 0, NULL, 0, &count));
+    MISSING(P11_CALL(&list, C_FindObjectsFinal, 0));
+    MISSING(P11_CALL(&list, C_GetAttributeValue, 0, 0, NULL, 0));
+    MISSING(P11_CALL(&list, C_SignInit, 0, NULL, 0));
+    MISSING(P11_CALL(&list, C_Sign, 0, NULL, 0, NULL, &count));
 #undef MISSING
 }
 
@@ -51,15 +51,16 @@ static void test_session_is_read_write_without_callback(void **state)
 {
     struct fixture *f = *state;
     struct fake_call call;
-    CK_SESSION_HANDLE session = 0;
+    struct p11_session *session;
+    struct p11_slot *slot;
 
     fixture_reset(f, &fake_cloudhsm); /* refuses all others */
     fixture_open(f);
-    assert_int_equal(
-        p11_C_OpenSession(&f->fake->list, f->fake->slots[0].id, &session),
-        CKR_OK);
+    assert_rv(f, fixture_find(f, "pkcs11:", &slot), CKR_OK);
+    assert_rv(f, p11_session_borrow(slot, &session, &f->err), CKR_OK);
     assert_true(fake_call(f->fake, "C_OpenSession", 0, &call));
     assert_int_equal(call.flags, CKF_SERIAL_SESSION | CKF_RW_SESSION);
+    p11_session_give_back(slot, session, CKR_OK);
 }
 
 /* A file of the fixture's directory, in memory; the caller frees it. */
