@@ -35,25 +35,9 @@
 #define CKG_MGF1_SHA3_512 0x9UL
 #endif
 
-/* PKCS #11 v3.0, 5.1.6: answers that a 2.40 header does not name. */
-#ifndef CKR_OPERATION_CANCEL_FAILED
-#define CKR_OPERATION_CANCEL_FAILED 0x202UL
-#endif
-#ifndef CKR_KEY_EXHAUSTED
-#define CKR_KEY_EXHAUSTED 0x203UL
-#endif
-/* The same, v3.2. */
-#ifndef CKR_PENDING
-#define CKR_PENDING 0x204UL
-#endif
-#ifndef CKR_SESSION_ASYNC_NOT_SUPPORTED
-#define CKR_SESSION_ASYNC_NOT_SUPPORTED 0x205UL
-#endif
+/* The same, 5.1.6: an answer. */
 #ifndef CKR_TOKEN_RESOURCE_EXCEEDED
 #define CKR_TOKEN_RESOURCE_EXCEEDED 0x201UL
-#endif
-#ifndef CKR_ACTION_PROHIBITED
-#define CKR_ACTION_PROHIBITED 0x1BUL
 #endif
 
 #endif

@@ -166,49 +166,22 @@ static void set_handle(struct p11_key *key, CK_OBJECT_HANDLE handle,
     pthread_mutex_unlock(&key->slot->lock);
 }
 
-/* How much to mend before the next try. */
-enum mend { MEND_NOTHING, MEND_SESSION, MEND_KEY };
-
-static enum mend what_to_mend(CK_RV rv)
-{
-    switch (p11_rv_info(rv)->class) {
-    case P11_CLASS_SESSION:
-    case P11_CLASS_DEVICE:
-        /*
-         * After these the token is the one of before.  After the others it
-         * may have started anew, and the handle be another key's.
-         */
-        return rv == CKR_OPERATION_ACTIVE || rv == CKR_FUNCTION_FAILED ||
-                       rv == CKR_OPERATION_NOT_INITIALIZED ||
-                       rv == CKR_DEVICE_MEMORY ||
-                       rv == CKR_TOKEN_RESOURCE_EXCEEDED
-                   ? MEND_SESSION
-                   : MEND_KEY;
-    case P11_CLASS_LOGIN:
-    case P11_CLASS_HANDLE:
-        return MEND_KEY;
-    default:
-        return MEND_NOTHING;
-    }
-}
-
 CK_RV p11_key_mend(struct p11_key *key, struct p11_session *session, CK_RV rv,
                    unsigned long seen, struct p11_error *err)
 {
-    enum mend mend = what_to_mend(rv);
-    bool of_session = p11_rv_info(rv)->class == P11_CLASS_SESSION ||
-                      p11_rv_info(rv)->class == P11_CLASS_DEVICE;
+    enum p11_class class = p11_rv_info(rv)->class;
     CK_RV mended;
 
-    if (mend == MEND_NOTHING)
+    if (class < P11_CLASS_BUSY)
         return rv;
     p11_log(P11_LOG_INFO, "%s: %s; trying again", key->where,
             p11_rv_info(rv)->name);
     /* What killed a session of before may have been mended already. */
-    if (of_session && session->epoch < seen)
+    if ((class == P11_CLASS_SESSION || class == P11_CLASS_DEVICE) &&
+        session->epoch < seen)
         seen = session->epoch;
     mended = p11_session_replace(key->slot, session, err);
-    if (mended == CKR_OK && mend == MEND_KEY)
+    if (mended == CKR_OK && class != P11_CLASS_BUSY)
         mended = p11_slot_login_again(key->slot, session, seen, err);
     session->epoch = p11_slot_epoch(key->slot);
     return mended;

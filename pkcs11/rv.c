@@ -76,7 +76,7 @@ static const struct p11_rv_info rows[] = {
         SEE_LOG
         "; SoftHSM: check SOFTHSM2_CONF and who may read what it names"),
     /* AWS says that CloudHSM's calls must be repeated then. */
-    ROW(CKR_FUNCTION_FAILED, DEVICE, "the token could not do it",
+    ROW(CKR_FUNCTION_FAILED, BUSY, "the token could not do it",
         "try again (CloudHSM is busy, replaces an HSM, or has the key on one "
         "HSM only: configure-pkcs11 "
         "--disable-key-availability-check); " SEE_LOG),
@@ -95,8 +95,9 @@ static const struct p11_rv_info rows[] = {
     ROW(CKR_ATTRIBUTE_VALUE_INVALID, FATAL,
         "the token refuses an attribute's value",
         "check object= and id= in the URI"),
-    ROW(CKR_ACTION_PROHIBITED, FATAL, "the token's policy forbids it",
-        "ask its administrator; CloudHSM's quorum keys cannot be used"),
+    NAMED(0x1bUL, "CKR_ACTION_PROHIBITED", FATAL,
+          "the token's policy forbids it",
+          "ask its administrator; CloudHSM's quorum keys cannot be used"),
     ROW(CKR_DATA_INVALID, FATAL, "the token refuses the data", OTHER_WAY),
     ROW(CKR_DATA_LEN_RANGE, FATAL, "the data's length does not fit the key",
         "sign a digest, take a shorter digest, or take a longer key"),
@@ -104,7 +105,7 @@ static const struct p11_rv_info rows[] = {
         "check that the HSM can be reached; SoftHSM: check its token "
         "directory; " SEE_LOG),
     /* Of what others may give back: sessions and session objects. */
-    ROW(CKR_DEVICE_MEMORY, DEVICE, "the token is short of memory",
+    ROW(CKR_DEVICE_MEMORY, BUSY, "the token is short of memory",
         FEWER_SESSIONS),
     ROW(CKR_DEVICE_REMOVED, DEVICE, "the token was removed or lost",
         "put it back, or check the network to the HSM; " SEE_LOG),
@@ -138,10 +139,10 @@ static const struct p11_rv_info rows[] = {
     ROW(CKR_OBJECT_HANDLE_INVALID, HANDLE,
         "the object's handle is no longer valid", FIND_KEY),
     /* The session is stuck (v2.40, 5.1.6), and waiting would not free it. */
-    ROW(CKR_OPERATION_ACTIVE, SESSION, "the session is busy",
+    ROW(CKR_OPERATION_ACTIVE, BUSY, "the session is busy",
         "try again; update an old CloudHSM SDK"),
     /* Something between two of our calls ended what the first had begun. */
-    ROW(CKR_OPERATION_NOT_INITIALIZED, SESSION, "the operation was not begun",
+    ROW(CKR_OPERATION_NOT_INITIALIZED, BUSY, "the operation was not begun",
         TRY_AGAIN),
     ROW(CKR_PIN_INCORRECT, PIN, "the PIN is wrong",
         "correct it before the next try, or the token locks: pin-value or "
@@ -226,12 +227,12 @@ static const struct p11_rv_info rows[] = {
     ROW(CKR_FUNCTION_REJECTED, FATAL, "the token or its user rejected it",
         "confirm it on the token, or ask who administers it"),
     /* Like CKR_DEVICE_MEMORY: what is short now may be there in a moment. */
-    ROW(CKR_TOKEN_RESOURCE_EXCEEDED, DEVICE, "the token is short of resources",
+    ROW(CKR_TOKEN_RESOURCE_EXCEEDED, BUSY, "the token is short of resources",
         FEWER_SESSIONS),
-    UNEXPECTED(CKR_OPERATION_CANCEL_FAILED),
-    UNEXPECTED(CKR_KEY_EXHAUSTED),
-    UNEXPECTED(CKR_PENDING),
-    UNEXPECTED(CKR_SESSION_ASYNC_NOT_SUPPORTED),
+    UNEXPECTED_AS(0x202UL, "CKR_OPERATION_CANCEL_FAILED"),
+    UNEXPECTED_AS(0x203UL, "CKR_KEY_EXHAUSTED"),
+    UNEXPECTED_AS(0x204UL, "CKR_PENDING"),
+    UNEXPECTED_AS(0x205UL, "CKR_SESSION_ASYNC_NOT_SUPPORTED"),
     UNEXPECTED_AS(0x206UL, "CKR_SEED_RANDOM_REQUIRED"),
     NAMED(0x207UL, "CKR_OPERATION_NOT_VALIDATED", FATAL,
           "the token's FIPS policy forbids it", OTHER_WAY),
@@ -368,13 +369,9 @@ CK_RV p11_error_call(struct p11_error *err, CK_RV rv, const char *function,
                      const char *where)
 {
     const struct p11_rv_info *info = p11_rv_info(rv);
-    const char *open = " (", *close = ")";
     char name[32];
 
-    if (where == NULL || where[0] == '\0')
-        where = open = close = "";
     (void)snprintf(name, sizeof(name), "CK_RV 0x%lx", rv);
-    return p11_error_set(err, rv, "%s: %s%s%s%s: %s", function,
-                         info == UNKNOWN ? name : info->name, open, where,
-                         close, info->fix);
+    return p11_error_set(err, rv, "%s: %s (%s): %s", function,
+                         info == UNKNOWN ? name : info->name, where, info->fix);
 }

@@ -41,13 +41,16 @@
 
 enum p11_class {
     P11_CLASS_FATAL,   /* trying again gives the same answer */
-    P11_CLASS_SESSION, /* a new session mends it */
-    P11_CLASS_LOGIN,   /* logging in mends it */
-    P11_CLASS_HANDLE,  /* finding the key again mends it */
-    P11_CLASS_DEVICE,  /* the token is busy, restarted or gone */
+    P11_CLASS_PIN,     /* never retried: tries are counted by the token */
     P11_CLASS_LIBRARY, /* C_Initialize would mend it; fatal so far */
     P11_CLASS_LIMIT,   /* no more sessions: wait for one */
-    P11_CLASS_PIN      /* never retried: tries are counted by the token */
+    /* A new session mends it: the token is the one of before. */
+    P11_CLASS_BUSY,
+    /* It may not be: log in if need be, and find the key again. */
+    P11_CLASS_SESSION, /* the session is gone */
+    P11_CLASS_LOGIN,   /* the login is */
+    P11_CLASS_HANDLE,  /* the key's handle is */
+    P11_CLASS_DEVICE   /* the token was restarted, or is gone */
 };
 
 struct p11_rv_info {
@@ -96,7 +99,7 @@ CK_RV p11_error_vset(struct p11_error *err, CK_RV rv, const char *format,
                      va_list args) __attribute__((format(printf, 3, 0)));
 
 /*
- * The text for a PKCS #11 call that failed, where (NULL: unknown) it did:
+ * The text for a PKCS #11 call that failed, where it did:
  *
  *     C_Login: CKR_PIN_INCORRECT (token "demo"): correct the PIN, ...
  *
