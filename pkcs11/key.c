@@ -269,7 +269,7 @@ CK_RV p11_key_load(struct p11_module *module, const struct p11_uri *uri,
     struct p11_slot *slot;
     CK_RV rv;
 
-    if (uri->has_type && uri->type != CKO_PRIVATE_KEY)
+    if (uri->type.present && strcmp(uri->type.bytes, "private") != 0)
         return p11_error_set(err, P11_UNSUPPORTED,
                              "only private keys are loaded from a token; "
                              "leave type= out or say type=private");

@@ -37,12 +37,10 @@ struct p11_uri {
     /* path */
     struct p11_uri_value token, manufacturer, serial, model;
     struct p11_uri_value library_manufacturer, library_description;
+    struct p11_uri_value library_version; /* "M" is "M.0" (RFC 7512, 2.3) */
     struct p11_uri_value slot_manufacturer, slot_description;
-    struct p11_uri_value object, id;
-    bool has_library_version, has_slot_id, has_type;
-    CK_VERSION library_version; /* without a minor: M.0 (RFC 7512, 2.3) */
-    CK_SLOT_ID slot_id;
-    CK_OBJECT_CLASS type;
+    struct p11_uri_value slot_id; /* without leading zeros */
+    struct p11_uri_value object, id, type;
     /* query */
     struct p11_pin_source pin; /* pin-value (literal) or pin-source */
     struct p11_uri_value module_name, module_path;

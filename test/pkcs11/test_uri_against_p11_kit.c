@@ -120,20 +120,46 @@ static bool same_pin(const struct p11_uri *uri, P11KitUri *kit)
     }
 }
 
+static bool same_type(const struct p11_uri_value *value, CK_ATTRIBUTE *attr)
+{
+    static const struct {
+        const char *name;
+        CK_OBJECT_CLASS class;
+    } types[] = {
+        { "public", CKO_PUBLIC_KEY }, { "private", CKO_PRIVATE_KEY },
+        { "cert", CKO_CERTIFICATE },  { "secret-key", CKO_SECRET_KEY },
+        { "data", CKO_DATA },
+    };
+
+    if (attr == NULL || !value->present)
+        return attr == NULL && !value->present;
+    for (size_t i = 0; i < COUNT(types); i++) {
+        if (strcmp(types[i].name, value->bytes) == 0)
+            return attr->ulValueLen == sizeof(types[i].class) &&
+                   memcmp(attr->pValue, &types[i].class,
+                          sizeof(types[i].class)) == 0;
+    }
+    return false;
+}
+
 static bool same_numbers(const struct p11_uri *uri, P11KitUri *kit)
 {
     const CK_VERSION *version =
         &p11_kit_uri_get_module_info(kit)->libraryVersion;
-    CK_ATTRIBUTE *type = p11_kit_uri_get_attribute(kit, CKA_CLASS);
-    CK_SLOT_ID slot = uri->has_slot_id ? uri->slot_id : (CK_SLOT_ID)-1;
-    CK_BYTE major = uri->has_library_version ? uri->library_version.major : 255;
-    CK_BYTE minor = uri->has_library_version ? uri->library_version.minor : 255;
+    char slot_id[32], library_version[16];
 
-    return p11_kit_uri_get_slot_id(kit) == slot && version->major == major &&
-           version->minor == minor && (type != NULL) == uri->has_type &&
-           (type == NULL ||
-            (type->ulValueLen == sizeof(uri->type) &&
-             memcmp(type->pValue, &uri->type, sizeof(uri->type)) == 0));
+    /* p11-kit's words for "absent". */
+    (void)snprintf(slot_id, sizeof(slot_id), "%lu",
+                   p11_kit_uri_get_slot_id(kit));
+    (void)snprintf(library_version, sizeof(library_version), "%u.%u",
+                   version->major, version->minor);
+    return strcmp(slot_id, uri->slot_id.present
+                               ? uri->slot_id.bytes
+                               : "18446744073709551615") == 0 &&
+           strcmp(library_version, uri->library_version.present
+                                       ? uri->library_version.bytes
+                                       : "255.255") == 0 &&
+           same_type(&uri->type, p11_kit_uri_get_attribute(kit, CKA_CLASS));
 }
 
 static bool same(const struct p11_uri *uri, P11KitUri *kit)
