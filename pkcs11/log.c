@@ -7,7 +7,7 @@
  *
  * libc does lock, in gmtime_r(3) and syslog(3), as it does in every program
  * that dates its messages: a child that was forked at that very moment would
- * hang in its first line.  fork.c makes that unlikely: before a fork it waits
+ * hang in its first line.  module.c makes that unlikely: before a fork it waits
  * for calls to the token, of which their log lines are a part.
  */
 #include <errno.h>

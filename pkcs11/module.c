@@ -1,23 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The registry of loaded modules: the one thing that is global.
+ * The registry of loaded modules: the one thing that is global, and what
+ * becomes of it when the process forks and when it exits.
  *
  * Two locks.  open_lock lets one thread at a time load, initialise, finalise
  * or unload; it is held over C_Initialize and C_Finalize, which PKCS #11
  * v2.40, 5.4 wants from one thread only.  list_lock guards the list for the
  * few instructions that read or change it, so that fork() never waits for a
  * module that takes long to initialise.
+ *
+ * Fork: a child that was forked while a thread was inside the module may
+ * hang in it, so that the parent stops lending sessions for the moment of
+ * the fork, and waits a little for those that are out.  The child forgets
+ * everything and starts again at its first use.
+ *
+ * Exit: the destructors of a module run while other threads may still sign.
+ * The handler here runs before them, since it is registered later: it stops
+ * lending sessions and waits a little for those that are out.
  */
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "calls.h"
-#include "fork.h"
-#include "log.h"
 #include "module.h"
 #include "quirks.h"
-#include "slot.h"
+#include "session.h"
+
+#define FORK_WAIT_SECONDS 1
+#define EXIT_WAIT_SECONDS 2
 
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -34,39 +46,96 @@ bool p11_module_exiting(void)
     return atomic_load(&exiting);
 }
 
-void p11_module_lock_registry(void)
+static void lock_registry(void)
 {
     pthread_mutex_lock(&list_lock);
     for (struct p11_module *m = modules; m != NULL; m = m->next)
         pthread_mutex_lock(&m->lock);
 }
 
-void p11_module_unlock_registry(void)
+static void unlock_registry(void)
 {
     for (struct p11_module *m = modules; m != NULL; m = m->next)
         pthread_mutex_unlock(&m->lock);
     pthread_mutex_unlock(&list_lock);
 }
 
-/* The caller holds the registry. */
-void p11_module_visit_slots(void (*visit)(struct p11_slot *slot, void *arg),
-                            void *arg)
+/* The one behind slot, of whatever module; NULL begins and ends. */
+static struct p11_slot *next_slot(const struct p11_slot *slot)
 {
-    for (struct p11_module *m = modules; m != NULL; m = m->next) {
-        for (struct p11_slot *slot = m->slots; slot != NULL; slot = slot->next)
-            visit(slot, arg);
-    }
+    struct p11_module *m = slot != NULL ? slot->module->next : modules;
+
+    if (slot != NULL && slot->next != NULL)
+        return slot->next;
+    while (m != NULL && m->slots == NULL)
+        m = m->next;
+    return m != NULL ? m->slots : NULL;
 }
 
-/*
- * The thread that held open_lock may not exist in the child, so that it is
- * made anew there; the other locks were taken by the thread that forked.
- */
-void p11_module_after_fork_in_child(void)
+/* Stop lending, and wait for what is lent; the caller holds the registry. */
+static void pause_slots(int seconds)
 {
+    struct timespec deadline;
+
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
+    deadline.tv_sec += seconds;
+    for (struct p11_slot *slot = NULL; (slot = next_slot(slot)) != NULL;)
+        p11_session_pool_pause(slot, &deadline);
+}
+
+/* All locks but open_lock are held over fork(): the child finds them whole. */
+static void before_fork(void)
+{
+    lock_registry();
+    pause_slots(FORK_WAIT_SECONDS);
+    for (struct p11_slot *slot = NULL; (slot = next_slot(slot)) != NULL;)
+        pthread_mutex_lock(&slot->lock);
+}
+
+static void after_fork_in_parent(void)
+{
+    for (struct p11_slot *slot = NULL; (slot = next_slot(slot)) != NULL;) {
+        pthread_mutex_unlock(&slot->lock);
+        p11_session_pool_resume(slot);
+    }
+    unlock_registry();
+}
+
+static void after_fork_in_child(void)
+{
+    /* The thread that held it may not exist here. */
     pthread_mutex_init(&open_lock, NULL);
     for (struct p11_module *m = modules; m != NULL; m = m->next)
         m->needs_initialise = true;
+    for (struct p11_slot *slot = NULL; (slot = next_slot(slot)) != NULL;) {
+        p11_slot_forget(slot);
+        pthread_mutex_unlock(&slot->lock);
+    }
+    unlock_registry();
+}
+
+static void at_exit(void)
+{
+    p11_module_set_exiting();
+    lock_registry();
+    pause_slots(EXIT_WAIT_SECONDS);
+    unlock_registry();
+}
+
+/*
+ * By the holder of open_lock, for each module after its C_Initialize: at_exit
+ * has to run before whatever that module registered.
+ */
+static CK_RV register_handlers(struct p11_error *err)
+{
+    static bool forks;
+
+    forks = forks || pthread_atfork(before_fork, after_fork_in_parent,
+                                    after_fork_in_child) == 0;
+    if (!forks || atexit(at_exit) != 0)
+        return p11_error_set(err, CKR_HOST_MEMORY,
+                             "no memory for the fork and exit handlers");
+    return CKR_OK;
 }
 
 static CK_RV call_initialize(struct p11_module *m, struct p11_error *err)
@@ -78,13 +147,9 @@ static CK_RV call_initialize(struct p11_module *m, struct p11_error *err)
     args.pReserved = m->init_args;
     rv = P11_CALL(m->fl, C_Initialize, &args);
     /* The application, or the parent that forked us, was there before. */
-    if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) {
-        m->needs_initialise = false;
-        return CKR_OK;
-    }
-    if (rv != CKR_OK)
+    if (rv != CKR_OK && rv != CKR_CRYPTOKI_ALREADY_INITIALIZED)
         return p11_error_call(err, rv, "C_Initialize", m->path);
-    m->initialised = true;
+    m->initialised = rv == CKR_OK;
     m->needs_initialise = false;
     return CKR_OK;
 }
@@ -153,7 +218,7 @@ static CK_RV module_load(const struct p11_module_config *config, void *dl,
     else
         rv = call_initialize(m, err);
     if (rv == CKR_OK)
-        rv = p11_fork_register(err);
+        rv = register_handlers(err);
     if (rv != CKR_OK) {
         if (m->initialised)
             P11_CALL(m->fl, C_Finalize, NULL);
@@ -212,10 +277,8 @@ CK_RV p11_module_ready(struct p11_module *module, struct p11_error *err)
     if (!module->needs_initialise)
         return CKR_OK;
     pthread_mutex_lock(&open_lock);
-    if (module->needs_initialise) {
-        module->initialised = false;
+    if (module->needs_initialise)
         rv = call_initialize(module, err);
-    }
     pthread_mutex_unlock(&open_lock);
     return rv;
 }

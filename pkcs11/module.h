@@ -35,7 +35,7 @@ struct p11_module_config {
     unsigned long max_idle;     /* of these, kept when idle; one always is */
 };
 
-/* Fields are for module.c, slot.c, session.c and fork.c. */
+/* Fields are for module.c, slot.c and session.c. */
 struct p11_module {
     struct p11_module *next; /* in the registry */
     unsigned refs;           /* under open_lock */
@@ -78,13 +78,5 @@ CK_RV p11_module_ready(struct p11_module *module, struct p11_error *err);
 /* From now on the process is exiting: p11_module_close() leaves everything. */
 void p11_module_set_exiting(void);
 bool p11_module_exiting(void);
-
-/* For fork.c: calls visit for each slot of each module.  Blocks shortly. */
-void p11_module_visit_slots(void (*visit)(struct p11_slot *slot, void *arg),
-                            void *arg);
-void p11_module_lock_registry(void);
-void p11_module_unlock_registry(void);
-/* In the child of a fork, which holds the registry's list lock. */
-void p11_module_after_fork_in_child(void);
 
 #endif

@@ -42,7 +42,7 @@ void p11_session_give_back(struct p11_slot *slot, struct p11_session *session,
                            CK_RV rv);
 
 /*
- * For fork.c: stop lending and wait until deadline (CLOCK_MONOTONIC) for what
+ * For module.c: stop lending and wait until deadline (CLOCK_MONOTONIC) for what
  * is lent; with resume, lend again.
  */
 void p11_session_pool_pause(struct p11_slot *slot,

@@ -79,7 +79,7 @@ CK_RV p11_slot_find(struct p11_module *module, const struct p11_uri *uri,
 /* For module.c: close what is open (if asked to) and free. */
 void p11_slot_free(struct p11_slot *slot, bool close_sessions);
 
-/* For fork.c, in the child: forget sessions and login, begin a new epoch. */
+/* For module.c, in the child: forget sessions and login, begin a new epoch. */
 void p11_slot_forget(struct p11_slot *slot);
 
 #endif
