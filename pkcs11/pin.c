@@ -80,9 +80,9 @@ bool p11_pin_equal(const struct p11_pin *a, const struct p11_pin *b)
     return differ == 0;
 }
 
-static CK_RV source_set(enum p11_pin_kind kind, const char *value,
-                        const char *origin, struct p11_pin_source *source,
-                        struct p11_error *err)
+CK_RV p11_pin_source_set(enum p11_pin_kind kind, const char *value,
+                         const char *origin, struct p11_pin_source *source,
+                         struct p11_error *err)
 {
     if (kind == P11_PIN_LITERAL) {
         if (strlen(value) > P11_PIN_MAX)
@@ -104,27 +104,14 @@ static CK_RV source_set(enum p11_pin_kind kind, const char *value,
     return CKR_OK;
 }
 
-CK_RV p11_pin_source_literal(const char *value, const char *origin,
-                             struct p11_pin_source *source,
-                             struct p11_error *err)
-{
-    return source_set(P11_PIN_LITERAL, value, origin, source, err);
-}
-
-CK_RV p11_pin_source_file(const char *path, const char *origin,
-                          struct p11_pin_source *source, struct p11_error *err)
-{
-    return source_set(P11_PIN_FILE, path, origin, source, err);
-}
-
 CK_RV p11_pin_source_parse(const char *value, const char *origin,
                            struct p11_pin_source *source, struct p11_error *err)
 {
     if (strncmp(value, "file:", 5) == 0)
-        return source_set(P11_PIN_FILE, value + 5, origin, source, err);
+        return p11_pin_source_set(P11_PIN_FILE, value + 5, origin, source, err);
     if (strncmp(value, "env:", 4) == 0)
-        return source_set(P11_PIN_ENV, value + 4, origin, source, err);
-    return source_set(P11_PIN_LITERAL, value, origin, source, err);
+        return p11_pin_source_set(P11_PIN_ENV, value + 4, origin, source, err);
+    return p11_pin_source_set(P11_PIN_LITERAL, value, origin, source, err);
 }
 
 CK_RV p11_pin_source_uri(const char *value, struct p11_pin_source *source,
@@ -148,7 +135,7 @@ CK_RV p11_pin_source_uri(const char *value, struct p11_pin_source *source,
                              "pin-source is neither \"file:PATH\" on this "
                              "machine nor an absolute path; commands are not "
                              "run, and the PIN itself goes into pin-value");
-    return source_set(P11_PIN_FILE, path, "pin-source", source, err);
+    return p11_pin_source_set(P11_PIN_FILE, path, "pin-source", source, err);
 }
 
 void p11_pin_source_clear(struct p11_pin_source *source)
@@ -182,124 +169,101 @@ static bool read_line(int fd, struct p11_pin *pin)
     return true;
 }
 
-/* Returns false with errno set. */
-static bool read_file(const struct p11_pin_source *source, struct p11_pin *pin)
+static CK_RV read_file(const struct p11_pin_source *source, struct p11_pin *pin,
+                       struct p11_error *err)
 {
     struct stat st;
-    bool ok;
-    int fd, saved;
+    CK_RV rv = CKR_OK;
+    int fd;
 
     /* Opening a FIFO waits for its writer, and a signal may end that. */
     do {
         fd = open(source->name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     } while (fd < 0 && errno == EINTR);
-    if (fd < 0)
-        return false;
-    if (fstat(fd, &st) == 0 && (st.st_mode & 077) != 0 && !S_ISDIR(st.st_mode))
+    if (fd >= 0 && fstat(fd, &st) == 0 && (st.st_mode & 077) != 0 &&
+        !S_ISDIR(st.st_mode))
         p11_log(P11_LOG_WARNING,
                 "%s: others may use the PIN file %s (mode %04o); chmod 600 it",
                 source->origin, source->name, (unsigned)st.st_mode & 07777);
-    ok = read_line(fd, pin); /* or EISDIR */
-    saved = errno;
-    (void)close(fd);
-    errno = saved;
-    return ok;
+    if (fd < 0 || !read_line(fd, pin)) /* or EISDIR */
+        rv = p11_error_set(err, P11_PIN_SOURCE, "%s: cannot read %s: %m",
+                           source->origin, source->name);
+    if (fd >= 0)
+        (void)close(fd);
+    return rv;
 }
 
-/* Fill pin; one that is too long has a length above P11_PIN_MAX. */
-static CK_RV fill(const struct p11_pin_source *source, struct p11_pin *pin,
-                  struct p11_error *err)
+/* Not in a program with more rights than its caller's. */
+static CK_RV read_variable(const struct p11_pin_source *source,
+                           struct p11_pin *pin, struct p11_error *err)
 {
-    const char *value;
+    const char *value = secure_getenv(source->name);
 
-    switch (source->kind) {
-    case P11_PIN_LITERAL:
+    if (value == NULL)
+        return p11_error_set(err, P11_PIN_SOURCE,
+                             "%s: the environment variable %s is not set",
+                             source->origin, source->name);
+    pin->len = strnlen(value, sizeof(pin->bytes));
+    memcpy(pin->bytes, value, pin->len);
+    return CKR_OK;
+}
+
+/* One that is too long has a length above P11_PIN_MAX when it was read. */
+static CK_RV read_source(const struct p11_pin_source *source,
+                         struct p11_pin *pin, struct p11_error *err)
+{
+    const char *in = source->name != NULL ? " in " : "";
+    const char *name = source->name != NULL ? source->name : "";
+    CK_RV rv = CKR_OK;
+
+    if (source->kind == P11_PIN_FILE)
+        rv = read_file(source, pin, err);
+    else if (source->kind == P11_PIN_ENV)
+        rv = read_variable(source, pin, err);
+    else
         memcpy(pin, source->literal, sizeof(*pin));
-        break;
-    case P11_PIN_FILE:
-        if (!read_file(source, pin))
-            return p11_error_set(err, P11_PIN_SOURCE, "%s: cannot read %s: %m",
-                                 source->origin, source->name);
-        break;
-    case P11_PIN_ENV:
-        /* Not in a program with more rights than its caller's. */
-        value = secure_getenv(source->name);
-        if (value == NULL)
-            return p11_error_set(err, P11_PIN_SOURCE,
-                                 "%s: the environment variable %s is not set",
-                                 source->origin, source->name);
-        pin->len = strnlen(value, sizeof(pin->bytes));
-        memcpy(pin->bytes, value, pin->len);
-        break;
-    case P11_PIN_NONE:
-        return p11_error_set(err, P11_NO_PIN, "%s",
-                             p11_rv_info(P11_NO_PIN)->fix);
-    }
-    return CKR_OK;
-}
-
-CK_RV p11_pin_source_read(const struct p11_pin_source *source,
-                          struct p11_pin **pin, struct p11_error *err)
-{
-    static const char *const what[] = {
-        [P11_PIN_LITERAL] = "the PIN",
-        [P11_PIN_FILE] = "the first line of ",
-        [P11_PIN_ENV] = "the environment variable ",
-    };
-    const char *name = source->kind == P11_PIN_LITERAL ? "" : source->name;
-    struct p11_pin *new = pin_alloc();
-    CK_RV rv;
-
-    if (new == NULL)
-        return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a PIN");
-    rv = fill(source, new, err);
     /* "pin-value=$PIN" with PIN unset must not cost one of the token's tries */
-    if (rv == CKR_OK && new->len == 0)
-        rv = p11_error_set(err, P11_PIN_SOURCE, "%s: %s%s is empty",
-                           source->origin, what[source->kind], name);
-    else if (rv == CKR_OK && new->len > P11_PIN_MAX)
+    if (rv == CKR_OK && pin->len == 0)
+        rv = p11_error_set(err, P11_PIN_SOURCE, "%s: the PIN%s%s is empty",
+                           source->origin, in, name);
+    else if (rv == CKR_OK && pin->len > P11_PIN_MAX)
         rv = p11_error_set(err, P11_PIN_SOURCE,
-                           "%s: %s%s is longer than %d bytes", source->origin,
-                           what[source->kind], name, P11_PIN_MAX);
-    if (rv != CKR_OK) {
-        p11_pin_free(new);
-        return rv;
-    }
-    *pin = new;
-    return CKR_OK;
+                           "%s: the PIN%s%s is longer than %d bytes",
+                           source->origin, in, name, P11_PIN_MAX);
+    return rv;
 }
 
-CK_RV p11_pin_ask(p11_pin_prompt *prompt, void *arg, const char *label,
-                  struct p11_pin **pin, struct p11_error *err)
+static CK_RV ask(const struct p11_pin_request *request, const char *label,
+                 struct p11_pin *pin, struct p11_error *err)
 {
-    struct p11_pin *new = pin_alloc();
-    size_t len = 0;
-
-    if (new == NULL)
-        return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a PIN");
     /* Return pressed at the prompt is no answer: not worth a token's try. */
-    if (prompt == NULL ||
-        !prompt(arg, label, (char *)new->bytes, P11_PIN_MAX, &len) ||
-        len == 0 || len > P11_PIN_MAX) {
-        p11_pin_free(new);
-        return p11_error_set(err, P11_NO_PIN, "token \"%s\": %s", label,
-                             p11_rv_info(P11_NO_PIN)->fix);
-    }
-    new->len = len;
-    *pin = new;
-    return CKR_OK;
+    if (request->prompt != NULL &&
+        request->prompt(request->prompt_arg, label, (char *)pin->bytes,
+                        P11_PIN_MAX, &pin->len) &&
+        pin->len > 0 && pin->len <= P11_PIN_MAX)
+        return CKR_OK;
+    return p11_error_set(err, P11_NO_PIN, "token \"%s\": %s", label,
+                         p11_rv_info(P11_NO_PIN)->fix);
 }
 
 CK_RV p11_pin_get(const struct p11_pin_request *request, const char *label,
                   struct p11_pin **pin, struct p11_error *err)
 {
-    const struct p11_pin_source *const sources[] = { request->uri,
-                                                     request->config };
+    const struct p11_pin_source *source = request->uri;
+    struct p11_pin *new = pin_alloc();
+    CK_RV rv;
 
-    /* A source that fails is an error: another PIN was not asked for. */
-    for (size_t i = 0; i < 2; i++) {
-        if (sources[i] != NULL && sources[i]->kind != P11_PIN_NONE)
-            return p11_pin_source_read(sources[i], pin, err);
-    }
-    return p11_pin_ask(request->prompt, request->prompt_arg, label, pin, err);
+    if (new == NULL)
+        return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a PIN");
+    if (source == NULL || source->kind == P11_PIN_NONE)
+        source = request->config;
+    if (source == NULL || source->kind == P11_PIN_NONE)
+        rv = ask(request, label, new, err);
+    else
+        rv = read_source(source, new, err);
+    if (rv == CKR_OK)
+        *pin = new;
+    else
+        p11_pin_free(new);
+    return rv;
 }

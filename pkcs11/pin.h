@@ -56,14 +56,13 @@ CK_RV p11_pin_source_parse(const char *value, const char *origin,
                            struct p11_pin_source *source,
                            struct p11_error *err);
 
-/* The same for what is always the PIN itself; one may be empty until read. */
-CK_RV p11_pin_source_literal(const char *value, const char *origin,
-                             struct p11_pin_source *source,
-                             struct p11_error *err);
-
-/* The same for what is always a path. */
-CK_RV p11_pin_source_file(const char *path, const char *origin,
-                          struct p11_pin_source *source, struct p11_error *err);
+/*
+ * The same for a value whose kind is known: the PIN itself, which may be empty
+ * until read, a path, or a name.
+ */
+CK_RV p11_pin_source_set(enum p11_pin_kind kind, const char *value,
+                         const char *origin, struct p11_pin_source *source,
+                         struct p11_error *err);
 
 /*
  * RFC 7512's pin-source: "file:PATH" (also "file:///PATH" and
@@ -76,29 +75,12 @@ CK_RV p11_pin_source_uri(const char *value, struct p11_pin_source *source,
 void p11_pin_source_clear(struct p11_pin_source *source);
 
 /*
- * Read the PIN afresh; *pin is the caller's to free.  A file gives its first
- * line without the line end ("\n" or "\r\n"); one that others can read (mode &
- * 077) is logged as a warning.  Returns CKR_OK, CKR_HOST_MEMORY, P11_NO_PIN for
- * "nowhere", or P11_PIN_SOURCE (unreadable, empty, longer than P11_PIN_MAX)
- * with a text that names origin and place.  Blocks on the file system.
- */
-CK_RV p11_pin_source_read(const struct p11_pin_source *source,
-                          struct p11_pin **pin, struct p11_error *err);
-
-/*
  * Asks a person for the PIN of the token with that label.  Writes at most
  * size bytes to buf and their number to *len; returns false when there is
  * nobody to ask.  May block for as long as a person does.
  */
 typedef bool p11_pin_prompt(void *arg, const char *label, char *buf,
                             size_t size, size_t *len);
-
-/*
- * Calls prompt with a buffer of P11_PIN_MAX bytes that is cleansed; P11_NO_PIN
- * when it is NULL, has no answer or an empty one.
- */
-CK_RV p11_pin_ask(p11_pin_prompt *prompt, void *arg, const char *label,
-                  struct p11_pin **pin, struct p11_error *err);
 
 /*
  * What a login may draw on, in order; the first that is not NONE is used, and
@@ -111,7 +93,14 @@ struct p11_pin_request {
     void *prompt_arg;
 };
 
-/* The PIN for label by that request; P11_NO_PIN when there is no source. */
+/*
+ * Read the PIN for label afresh; *pin is the caller's to free.  A file gives
+ * its first line without the line end ("\n" or "\r\n"); one that others can
+ * read (mode & 077) is logged as a warning.  Returns CKR_OK, CKR_HOST_MEMORY,
+ * P11_NO_PIN (no source, no prompt, no answer or an empty one), or
+ * P11_PIN_SOURCE (unreadable, empty, longer than P11_PIN_MAX) with a text that
+ * names origin and place.  Blocks on the file system, or for a person.
+ */
 CK_RV p11_pin_get(const struct p11_pin_request *request, const char *label,
                   struct p11_pin **pin, struct p11_error *err);
 

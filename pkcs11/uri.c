@@ -289,7 +289,8 @@ static CK_RV read_pin(struct walk *walk, const struct attr *attr,
                              "pin-value and pin-source exclude each other");
     rv = read_value(walk, attr, raw, len, &value);
     if (rv == CKR_OK && attr->offset == PIN_VALUE)
-        rv = p11_pin_source_literal(value.bytes, attr->name, pin, walk->err);
+        rv = p11_pin_source_set(P11_PIN_LITERAL, value.bytes, attr->name, pin,
+                                walk->err);
     else if (rv == CKR_OK)
         rv = p11_pin_source_uri(value.bytes, pin, walk->err);
     value_clear(&value);

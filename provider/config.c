@@ -209,9 +209,11 @@ static CK_RV apply_environment(struct prov_config *config,
     if (config->pin.kind != P11_PIN_NONE)
         return CKR_OK;
     if (pin != NULL && *pin != '\0')
-        return p11_pin_source_literal(pin, "HSM_PIN", &config->pin, err);
+        return p11_pin_source_set(P11_PIN_LITERAL, pin, "HSM_PIN", &config->pin,
+                                  err);
     if (pin_file != NULL && *pin_file != '\0')
-        return p11_pin_source_file(pin_file, "HSM_PIN_FILE", &config->pin, err);
+        return p11_pin_source_set(P11_PIN_FILE, pin_file, "HSM_PIN_FILE",
+                                  &config->pin, err);
     return CKR_OK;
 }
 

@@ -222,7 +222,8 @@ CK_RV fixture_load(struct fixture *f, const char *uri, const char *pin,
 
     *key = NULL;
     if (rv == CKR_OK && pin != NULL)
-        rv = p11_pin_source_literal(pin, "the test's PIN", &source, err);
+        rv = p11_pin_source_set(P11_PIN_LITERAL, pin, "the test's PIN", &source,
+                                err);
     if (rv == CKR_OK)
         rv = p11_key_load(f->module, parsed, &request, key, err);
     p11_pin_source_clear(&source);

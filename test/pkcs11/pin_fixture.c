@@ -65,11 +65,19 @@ void assert_pin(const struct p11_pin *pin, const void *want, size_t len)
     assert_memory_equal(have, want, len);
 }
 
+CK_RV pin_read(struct pin_fixture *f, struct p11_pin **pin,
+               struct p11_error *err)
+{
+    const struct p11_pin_request request = { .config = &f->source };
+
+    return p11_pin_get(&request, "demo", pin, err);
+}
+
 void pin_reads(struct pin_fixture *f, const void *want, size_t len)
 {
     struct p11_pin *pin = NULL;
 
-    if (p11_pin_source_read(&f->source, &pin, &f->err) != CKR_OK)
+    if (pin_read(f, &pin, &f->err) != CKR_OK)
         fail_msg("%s", f->err.text);
     assert_pin(pin, want, len);
     p11_pin_free(pin);
@@ -81,12 +89,12 @@ void pin_read_fails(struct pin_fixture *f, CK_RV rv, const char *const *words,
     struct p11_pin *pin = NULL;
 
     memset(&f->err, 0, sizeof(f->err));
-    assert_int_equal(p11_pin_source_read(&f->source, &pin, &f->err), rv);
+    assert_int_equal(pin_read(f, &pin, &f->err), rv);
     assert_int_equal(f->err.rv, rv);
     assert_null(pin);
     for (size_t i = 0; i < n; i++) {
         if (strstr(f->err.text, words[i]) == NULL)
             fail_msg("\"%s\" lacks \"%s\"", f->err.text, words[i]);
     }
-    assert_int_equal(p11_pin_source_read(&f->source, &pin, NULL), rv);
+    assert_int_equal(pin_read(f, &pin, NULL), rv);
 }

@@ -31,6 +31,10 @@ void pin_parse(struct pin_fixture *f, const char *kind, const char *name);
 
 void assert_pin(const struct p11_pin *pin, const void *want, size_t len);
 
+/* p11_pin_get() with that source in the configuration, and no other. */
+CK_RV pin_read(struct pin_fixture *f, struct p11_pin **pin,
+               struct p11_error *err);
+
 /* The source gives these bytes. */
 void pin_reads(struct pin_fixture *f, const void *want, size_t len);
 

@@ -63,13 +63,13 @@ static CK_RV load(struct fixture *f, const char *uri_pin,
 
     assert_int_equal(p11_uri_parse(URI, &uri, &f->err), CKR_OK);
     if (uri_pin != NULL)
-        assert_int_equal(
-            p11_pin_source_literal(uri_pin, "pin-value", &uri->pin, &f->err),
-            CKR_OK);
+        assert_int_equal(p11_pin_source_set(P11_PIN_LITERAL, uri_pin,
+                                            "pin-value", &uri->pin, &f->err),
+                         CKR_OK);
     if (config_pin != NULL)
-        assert_int_equal(
-            p11_pin_source_literal(config_pin, "option", &config, &f->err),
-            CKR_OK);
+        assert_int_equal(p11_pin_source_set(P11_PIN_LITERAL, config_pin,
+                                            "option", &config, &f->err),
+                         CKR_OK);
     request.uri = &uri->pin;
     rv = p11_key_load(f->module, uri, &request, &f->key, &f->err);
     p11_pin_source_clear(&config);

@@ -133,16 +133,17 @@ static void test_file_source_takes_every_text_as_a_path(void **state)
 
     for (size_t i = 0; i < COUNT(paths); i++) {
         p11_pin_source_clear(&f->source);
-        assert_int_equal(
-            p11_pin_source_file(paths[i], "HSM_PIN_FILE", &f->source, &f->err),
-            CKR_OK);
+        assert_int_equal(p11_pin_source_set(P11_PIN_FILE, paths[i],
+                                            "HSM_PIN_FILE", &f->source,
+                                            &f->err),
+                         CKR_OK);
         assert_int_equal(f->source.kind, P11_PIN_FILE);
         assert_string_equal(f->source.name, paths[i]);
     }
     p11_pin_source_clear(&f->source);
-    assert_int_equal(
-        p11_pin_source_file("", "HSM_PIN_FILE", &f->source, &f->err),
-        P11_CONFIG);
+    assert_int_equal(p11_pin_source_set(P11_PIN_FILE, "", "HSM_PIN_FILE",
+                                        &f->source, &f->err),
+                     P11_CONFIG);
     assert_string_equal(f->err.text, "HSM_PIN_FILE names no file");
 }
 
@@ -154,9 +155,9 @@ static void test_literal_is_read_as_it_is(void **state)
 
     for (size_t i = 0; i < COUNT(values); i++) {
         p11_pin_source_clear(&f->source);
-        assert_int_equal(
-            p11_pin_source_literal(values[i], "HSM_PIN", &f->source, &f->err),
-            CKR_OK);
+        assert_int_equal(p11_pin_source_set(P11_PIN_LITERAL, values[i],
+                                            "HSM_PIN", &f->source, &f->err),
+                         CKR_OK);
         assert_int_equal(f->source.kind, P11_PIN_LITERAL);
         pin_reads(f, values[i], strlen(values[i]));
         pin_reads(f, values[i], strlen(values[i])); /* again */
@@ -306,10 +307,11 @@ static void test_prompt_is_asked_with_the_label(void **state)
 {
     struct pin_fixture *f = *state;
     struct person person = { .answer = "typed", .claimed = 5 };
+    const struct p11_pin_request request = { .prompt = prompt,
+                                             .prompt_arg = &person };
     struct p11_pin *pin = NULL;
 
-    assert_int_equal(p11_pin_ask(prompt, &person, "demo", &pin, &f->err),
-                     CKR_OK);
+    assert_int_equal(p11_pin_get(&request, "demo", &pin, &f->err), CKR_OK);
     assert_pin(pin, BYTES("typed"));
     assert_int_equal(person.asked, 1);
     assert_int_equal(person.size, P11_PIN_MAX);
@@ -329,16 +331,16 @@ static void test_prompt_without_an_answer_is_no_pin(void **state)
 
     for (size_t i = 0; i < COUNT(persons); i++) {
         struct person person = persons[i];
+        const struct p11_pin_request request = { .prompt = prompt,
+                                                 .prompt_arg = &person };
 
-        assert_int_equal(p11_pin_ask(prompt, &person, "demo", &pin, &f->err),
+        assert_int_equal(p11_pin_get(&request, "demo", &pin, &f->err),
                          P11_NO_PIN);
         assert_int_equal(f->err.rv, P11_NO_PIN);
         assert_non_null(strstr(f->err.text, "token \"demo\""));
         assert_non_null(strstr(f->err.text, "pkcs11-module-token-pin"));
         assert_null(pin);
     }
-    assert_int_equal(p11_pin_ask(NULL, NULL, "demo", &pin, &f->err),
-                     P11_NO_PIN);
 }
 
 static void
@@ -364,12 +366,12 @@ test_request_draws_on_uri_then_configuration_then_prompt(void **state)
         struct p11_pin *pin = NULL;
 
         if (rows[i].uri != NULL)
-            assert_int_equal(
-                p11_pin_source_literal(rows[i].uri, "pin-value", &uri, &f->err),
-                CKR_OK);
+            assert_int_equal(p11_pin_source_set(P11_PIN_LITERAL, rows[i].uri,
+                                                "pin-value", &uri, &f->err),
+                             CKR_OK);
         if (rows[i].config != NULL)
-            assert_int_equal(p11_pin_source_literal(rows[i].config, ORIGIN,
-                                                    &config, &f->err),
+            assert_int_equal(p11_pin_source_set(P11_PIN_LITERAL, rows[i].config,
+                                                ORIGIN, &config, &f->err),
                              CKR_OK);
         assert_int_equal(p11_pin_get(&request, "demo", &pin, &f->err), CKR_OK);
         assert_pin(pin, rows[i].pin, strlen(rows[i].pin));
@@ -390,8 +392,9 @@ static void test_request_whose_source_fails_asks_nobody_else(void **state)
     struct p11_pin *pin = NULL;
 
     pin_parse(f, "file:", f->path); /* missing */
-    assert_int_equal(p11_pin_source_literal("2222", ORIGIN, &config, &f->err),
-                     CKR_OK);
+    assert_int_equal(
+        p11_pin_source_set(P11_PIN_LITERAL, "2222", ORIGIN, &config, &f->err),
+        CKR_OK);
     assert_int_equal(p11_pin_get(&request, "demo", &pin, &f->err),
                      P11_PIN_SOURCE);
     assert_null(pin);

@@ -182,13 +182,12 @@ static void test_file_is_closed_whatever_happens(void **state)
     pin_parse(f, "file:", f->path);
     for (size_t i = 0; i < COUNT(contents); i++) {
         write_file(f, contents[i], strlen(contents[i]), 0600);
-        if (p11_pin_source_read(&f->source, &pin, &f->err) == CKR_OK)
+        if (pin_read(f, &pin, &f->err) == CKR_OK)
             p11_pin_free(pin);
         assert_int_equal(count_descriptors(), before);
     }
     pin_parse(f, "file:", f->dir);
-    assert_int_equal(p11_pin_source_read(&f->source, &pin, &f->err),
-                     P11_PIN_SOURCE);
+    assert_int_equal(pin_read(f, &pin, &f->err), P11_PIN_SOURCE);
     assert_int_equal(count_descriptors(), before);
 }
 

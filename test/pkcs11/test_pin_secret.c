@@ -277,7 +277,7 @@ static void test_literal_leaves_no_pin_in_memory(void **state)
                      CKR_OK);
     explicit_bzero(clear, sizeof(clear));
     assert_int_equal(count_everywhere(), 1);
-    assert_int_equal(p11_pin_source_read(&f->source, &pin, &f->err), CKR_OK);
+    assert_int_equal(pin_read(f, &pin, &f->err), CKR_OK);
     assert_int_equal(count_everywhere(), 2);
     p11_pin_free(pin);
     p11_pin_source_clear(&f->source);
@@ -309,8 +309,7 @@ static void test_file_leaves_no_pin_in_memory(void **state)
 
         write_pin_file(f, rows[i].before[0] == '%' ? padding : rows[i].before,
                        rows[i].after[0] == '%' ? padding : rows[i].after);
-        assert_int_equal(p11_pin_source_read(&f->source, &pin, &f->err),
-                         rows[i].rv);
+        assert_int_equal(pin_read(f, &pin, &f->err), rows[i].rv);
         if (rows[i].rv == CKR_OK)
             assert_int_equal(count_everywhere(), rows[i].before[0] == '\0');
         p11_pin_free(pin);
@@ -332,7 +331,7 @@ static void test_env_leaves_no_pin_but_the_environments(void **state)
     unmask(variable + sizeof(VARIABLE "=") - 1);
     assert_int_equal(putenv(variable), 0);
     pin_parse(f, "env:", VARIABLE);
-    assert_int_equal(p11_pin_source_read(&f->source, &pin, &f->err), CKR_OK);
+    assert_int_equal(pin_read(f, &pin, &f->err), CKR_OK);
     assert_int_equal(count_everywhere(), 2);
     p11_pin_free(pin);
     assert_int_equal(count_everywhere(), 1);
@@ -357,11 +356,12 @@ static void test_prompt_leaves_no_pin_in_memory(void **state)
     struct pin_fixture *f = *state;
 
     for (size_t i = 0; i < COUNT(answers); i++) {
+        const struct p11_pin_request request = { .prompt = prompt,
+                                                 .prompt_arg = &answers[i] };
         struct p11_pin *pin = NULL;
 
-        assert_int_equal(
-            p11_pin_ask(prompt, &answers[i], "demo", &pin, &f->err),
-            answers[i] ? CKR_OK : P11_NO_PIN);
+        assert_int_equal(p11_pin_get(&request, "demo", &pin, &f->err),
+                         answers[i] ? CKR_OK : P11_NO_PIN);
         assert_int_equal(count_everywhere(), answers[i]);
         p11_pin_free(pin);
         assert_no_leak();
@@ -383,7 +383,7 @@ static void test_texts_and_log_never_have_the_pin(void **state)
     pin_parse(f, "file:", f->path);
     write_pin_file(f, "", "\n");
     assert_int_equal(chmod(f->path, 0644), 0);
-    assert_int_equal(p11_pin_source_read(&f->source, &pin, &f->err), CKR_OK);
+    assert_int_equal(pin_read(f, &pin, &f->err), CKR_OK);
     p11_pin_free(pin);
     p11_log_close();
     fd = open(f->log, O_RDONLY | O_CLOEXEC);
