@@ -66,7 +66,6 @@ void p11_slot_forget(struct p11_slot *slot)
 static CK_RV list_slots(CK_FUNCTION_LIST *fl, CK_SLOT_ID **ids, CK_ULONG *count)
 {
     CK_RV rv = CKR_BUFFER_TOO_SMALL;
-
     CK_ULONG room = 0;
 
     *ids = NULL;
@@ -88,63 +87,41 @@ static CK_RV list_slots(CK_FUNCTION_LIST *fl, CK_SLOT_ID **ids, CK_ULONG *count)
     return rv;
 }
 
-static struct p11_slot *known_slot(const struct p11_module *module,
-                                   CK_SLOT_ID id, const CK_TOKEN_INFO *token)
+bool p11_token_is_same(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b)
 {
-    for (struct p11_slot *s = module->slots; s != NULL; s = s->next) {
-        if (s->id == id &&
-            memcmp(s->token.label, token->label, sizeof(token->label)) == 0 &&
-            memcmp(s->token.serialNumber, token->serialNumber,
-                   sizeof(token->serialNumber)) == 0)
-            return s;
-    }
-    return NULL;
+    return memcmp(a->label, b->label, sizeof(a->label)) == 0 &&
+           memcmp(a->serialNumber, b->serialNumber, sizeof(a->serialNumber)) ==
+               0;
 }
 
-/* Enter what a look found; a token that another took the place of goes. */
-static CK_RV merge_slot(struct p11_module *module, CK_SLOT_ID id,
-                        const CK_TOKEN_INFO *token)
+/* Take what is the same as known out of the list. */
+static bool take(struct p11_slot **list, const struct p11_slot *known)
 {
-    struct p11_slot *slot;
-    CK_RV rv = CKR_OK;
+    struct p11_slot **at = list, *same;
 
-    pthread_mutex_lock(&module->lock);
-    slot = token != NULL ? known_slot(module, id, token) : NULL;
-    /* Set once each: others match at the same time. */
-    for (struct p11_slot *s = module->slots; s != NULL; s = s->next) {
-        if (s->id == id)
-            s->present = s == slot;
-    }
-    if (slot == NULL && token != NULL) {
-        slot = slot_new(module, id, token);
-        if (slot == NULL) {
-            rv = CKR_HOST_MEMORY;
-        } else {
-            slot->next = module->slots;
-            module->slots = slot;
-        }
-    }
-    pthread_mutex_unlock(&module->lock);
-    return rv;
+    while (*at != NULL && ((*at)->id != known->id ||
+                           !p11_token_is_same(&(*at)->token, &known->token)))
+        at = &(*at)->next;
+    same = *at;
+    if (same == NULL)
+        return false;
+    *at = same->next;
+    p11_slot_free(same, false);
+    return true;
 }
 
-static bool is_listed(CK_SLOT_ID id, const CK_SLOT_ID *ids, CK_ULONG count)
-{
-    for (CK_ULONG i = 0; i < count; i++) {
-        if (ids[i] == id)
-            return true;
-    }
-    return false;
-}
-
-/* Tokens in slots that are no longer among those with a token are gone. */
-static void forget_removed(struct p11_module *module, const CK_SLOT_ID *ids,
-                           CK_ULONG count)
+/* Enter what a look found; a token that is not among it is gone. */
+static void merge(struct p11_module *module, struct p11_slot *found)
 {
     pthread_mutex_lock(&module->lock);
-    for (struct p11_slot *s = module->slots; s != NULL; s = s->next) {
-        if (!is_listed(s->id, ids, count))
-            s->present = false;
+    for (struct p11_slot *s = module->slots; s != NULL; s = s->next)
+        s->present = take(&found, s);
+    while (found != NULL) {
+        struct p11_slot *slot = found;
+
+        found = slot->next;
+        slot->next = module->slots;
+        module->slots = slot;
     }
     pthread_mutex_unlock(&module->lock);
 }
@@ -163,27 +140,33 @@ static bool is_no_token(CK_RV rv)
 static CK_RV look(struct p11_module *module, CK_RV *fault,
                   struct p11_error *err)
 {
+    struct p11_slot *found = NULL;
     CK_SLOT_ID *ids;
     CK_ULONG count = 0;
     CK_RV rv = list_slots(module->fl, &ids, &count);
 
-    *fault = CKR_OK;
-    if (rv != CKR_OK)
-        p11_error_call(err, rv, "C_GetSlotList", module->path);
-    else
-        forget_removed(module, ids, count);
+    if (rv != CKR_OK) {
+        free(ids);
+        return p11_error_call(err, rv, "C_GetSlotList", module->path);
+    }
     for (CK_ULONG i = 0; rv == CKR_OK && i < count; i++) {
         CK_TOKEN_INFO token;
         CK_RV answer = P11_CALL(module->fl, C_GetTokenInfo, ids[i], &token);
-        bool usable =
-            answer == CKR_OK && (token.flags & CKF_TOKEN_INITIALIZED) != 0;
+        struct p11_slot *slot;
 
         if (answer != CKR_OK && !is_no_token(answer))
             *fault = answer;
-        rv = merge_slot(module, ids[i], usable ? &token : NULL);
-        if (rv != CKR_OK)
-            p11_error_set(err, rv, "no memory for a token");
+        if (answer != CKR_OK || (token.flags & CKF_TOKEN_INITIALIZED) == 0)
+            continue;
+        slot = slot_new(module, ids[i], &token);
+        if (slot == NULL) {
+            rv = p11_error_set(err, CKR_HOST_MEMORY, "no memory for a token");
+        } else {
+            slot->next = found;
+            found = slot;
+        }
     }
+    merge(module, found);
     free(ids);
     return rv;
 }
@@ -203,15 +186,27 @@ static bool slot_matches(const struct p11_slot *slot, const struct p11_uri *uri)
            p11_uri_matches_slot(uri, &info);
 }
 
+static bool library_matches(struct p11_module *module,
+                            const struct p11_uri *uri)
+{
+    CK_INFO info;
+
+    return !p11_uri_wants_library_info(uri) ||
+           (P11_CALL(module->fl, C_GetInfo, &info) == CKR_OK &&
+            p11_uri_matches_library(uri, &info));
+}
+
 /*
+ * How many match; *slot receives one of them, labels those that are there.
  * Slots are only added while the module is open, at the head of the list:
  * what follows a given head needs no lock.
  */
 static size_t match_slots(struct p11_module *module, const struct p11_uri *uri,
                           struct p11_slot **slot, char *labels, size_t size)
 {
-    struct p11_slot *s;
+    bool library = library_matches(module, uri);
     size_t matches = 0;
+    struct p11_slot *s;
 
     labels[0] = '\0';
     pthread_mutex_lock(&module->lock);
@@ -224,7 +219,7 @@ static size_t match_slots(struct p11_module *module, const struct p11_uri *uri,
             continue;
         snprintf(labels + used, size - used, "%s\"%s\"", used > 0 ? ", " : "",
                  s->label);
-        if (slot_matches(s, uri)) {
+        if (library && slot_matches(s, uri)) {
             *slot = s;
             matches++;
         }
@@ -232,34 +227,21 @@ static size_t match_slots(struct p11_module *module, const struct p11_uri *uri,
     return matches;
 }
 
-static bool library_matches(struct p11_module *module,
-                            const struct p11_uri *uri)
-{
-    CK_INFO info;
-
-    return !p11_uri_wants_library_info(uri) ||
-           (P11_CALL(module->fl, C_GetInfo, &info) == CKR_OK &&
-            p11_uri_matches_library(uri, &info));
-}
-
 CK_RV p11_slot_find(struct p11_module *module, const struct p11_uri *uri,
                     struct p11_slot **slot, struct p11_error *err)
 {
     char labels[256], asked[200];
-    size_t matches = 0;
     CK_RV fault = CKR_OK, rv = p11_module_ready(module, err);
+    size_t matches;
 
     if (rv != CKR_OK)
         return rv;
-    labels[0] = '\0';
-    if (library_matches(module, uri))
-        matches = match_slots(module, uri, slot, labels, sizeof(labels));
+    matches = match_slots(module, uri, slot, labels, sizeof(labels));
     if (matches == 0) {
         rv = look(module, &fault, err);
         if (rv != CKR_OK)
             return rv;
-        if (library_matches(module, uri))
-            matches = match_slots(module, uri, slot, labels, sizeof(labels));
+        matches = match_slots(module, uri, slot, labels, sizeof(labels));
     }
     p11_uri_describe(uri, asked, sizeof(asked));
     if (matches == 0 && fault != CKR_OK)

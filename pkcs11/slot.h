@@ -76,6 +76,9 @@ struct p11_slot {
 CK_RV p11_slot_find(struct p11_module *module, const struct p11_uri *uri,
                     struct p11_slot **slot, struct p11_error *err);
 
+/* By label and serial number. */
+bool p11_token_is_same(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b);
+
 /* For module.c: close what is open (if asked to) and free. */
 void p11_slot_free(struct p11_slot *slot, bool close_sessions);
 
