@@ -35,16 +35,23 @@ static void cond_init(pthread_cond_t *cond)
     pthread_condattr_destroy(&attr);
 }
 
-void p11_session_pool_init(struct p11_slot *slot)
+static void free_idle(struct p11_slot *slot, bool close)
 {
-    cond_init(&slot->quiet);
-    cond_init(&slot->replaced);
     while (slot->idle != NULL) {
         struct p11_session *session = slot->idle;
 
         slot->idle = session->next;
+        if (close)
+            P11_CALL(slot->module->fl, C_CloseSession, session->handle);
         free(session);
     }
+}
+
+void p11_session_pool_init(struct p11_slot *slot)
+{
+    cond_init(&slot->quiet);
+    cond_init(&slot->replaced);
+    free_idle(slot, false);
     slot->idle_count = slot->open_count = slot->lent_count = 0;
     slot->limit = 0;
     slot->waiters = NULL;
@@ -54,14 +61,7 @@ void p11_session_pool_init(struct p11_slot *slot)
 
 void p11_session_pool_deinit(struct p11_slot *slot, bool close_sessions)
 {
-    while (slot->idle != NULL) {
-        struct p11_session *session = slot->idle;
-
-        slot->idle = session->next;
-        if (close_sessions)
-            P11_CALL(slot->module->fl, C_CloseSession, session->handle);
-        free(session);
-    }
+    free_idle(slot, close_sessions);
     pthread_cond_destroy(&slot->quiet);
     pthread_cond_destroy(&slot->replaced);
     pthread_mutex_destroy(&slot->lock);
@@ -264,26 +264,6 @@ static void session_discard(struct p11_slot *slot, struct p11_session *session)
     pthread_mutex_unlock(&slot->lock);
 }
 
-static void session_return(struct p11_slot *slot, struct p11_session *session)
-{
-    bool keep;
-
-    pthread_mutex_lock(&slot->lock);
-    /* One is always kept: closing the last would log out. */
-    keep = slot->idle_count < slot->module->max_idle || slot->waiters != NULL ||
-           slot->idle_count == 0;
-    if (keep) {
-        session->next = slot->idle;
-        slot->idle = session;
-        slot->idle_count++;
-        slot->lent_count--;
-        pool_serve(slot);
-    }
-    pthread_mutex_unlock(&slot->lock);
-    if (!keep)
-        session_discard(slot, session);
-}
-
 /*
  * One thread at a time, or another would take the place that a session which
  * had to be closed first has left.  Returns whether there is room for one
@@ -345,19 +325,26 @@ CK_RV p11_session_replace(struct p11_slot *slot, struct p11_session *session,
     return CKR_OK;
 }
 
-/* What we found out ourselves leaves a session intact. */
-static bool is_sound_after(CK_RV rv)
-{
-    return rv == CKR_OK || P11_RV_IS_OURS(rv);
-}
-
 void p11_session_give_back(struct p11_slot *slot, struct p11_session *session,
                            CK_RV rv)
 {
-    if (is_sound_after(rv) ||
-        p11_session_replace(slot, session, NULL) == CKR_OK)
-        session_return(slot, session);
-    else
+    /* What we found out ourselves leaves a session intact. */
+    bool keep = rv == CKR_OK || P11_RV_IS_OURS(rv) ||
+                p11_session_replace(slot, session, NULL) == CKR_OK;
+
+    pthread_mutex_lock(&slot->lock);
+    /* One is always kept: closing the last would log out. */
+    keep = keep && (slot->idle_count < slot->module->max_idle ||
+                    slot->waiters != NULL || slot->idle_count == 0);
+    if (keep) {
+        session->next = slot->idle;
+        slot->idle = session;
+        slot->idle_count++;
+        slot->lent_count--;
+        pool_serve(slot);
+    }
+    pthread_mutex_unlock(&slot->lock);
+    if (!keep)
         session_discard(slot, session);
 }
 
