@@ -101,14 +101,6 @@ bool p11_key_may_sign(const struct p11_key *key)
     return p11_attrs_bool(&key->attrs, CKA_SIGN, true);
 }
 
-static void set_attribute(CK_ATTRIBUTE *attr, CK_ATTRIBUTE_TYPE type,
-                          void *value, size_t len)
-{
-    attr->type = type;
-    attr->pValue = value;
-    attr->ulValueLen = (CK_ULONG)len;
-}
-
 /*
  * Find exactly one.  Two are asked for, so that a second one shows; which
  * key signs must never depend on the order in which a token answers.
@@ -118,15 +110,16 @@ static CK_RV find_private(struct p11_key *key, struct p11_session *session,
 {
     CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
     CK_OBJECT_HANDLE found[2];
-    CK_ATTRIBUTE tmpl[3];
-    CK_ULONG n = 0, count;
+    CK_ATTRIBUTE tmpl[3] = { { CKA_CLASS, &class, sizeof(class) } };
+    CK_ULONG n = 1, count;
     CK_RV rv;
 
-    set_attribute(&tmpl[n++], CKA_CLASS, &class, sizeof(class));
     if (key->label.present)
-        set_attribute(&tmpl[n++], CKA_LABEL, key->label.bytes, key->label.len);
+        tmpl[n++] = (CK_ATTRIBUTE){ CKA_LABEL, key->label.bytes,
+                                    (CK_ULONG)key->label.len };
     if (key->id.present)
-        set_attribute(&tmpl[n++], CKA_ID, key->id.bytes, key->id.len);
+        tmpl[n++] =
+            (CK_ATTRIBUTE){ CKA_ID, key->id.bytes, (CK_ULONG)key->id.len };
     rv = p11_objects_find(key->slot, session, tmpl, n, found, 2, &count,
                           key->where, err);
     if (rv != CKR_OK)
@@ -145,24 +138,30 @@ static CK_RV find_private(struct p11_key *key, struct p11_session *session,
     return CKR_OK;
 }
 
+/* Where the token has the key, and what it tells of it. */
+struct found {
+    CK_OBJECT_HANDLE handle;
+    unsigned long epoch; /* for which the handle is good */
+    struct p11_attrs attrs;
+};
+
 static CK_RV read_private(struct p11_key *key, struct p11_session *session,
-                          CK_OBJECT_HANDLE handle, struct p11_attrs *attrs,
-                          struct p11_error *err)
+                          struct found *found, struct p11_error *err)
 {
-    CK_RV rv = p11_attrs_read(key->slot->module->fl, session->handle, handle,
-                              private_specs, COUNT(private_specs), attrs);
+    CK_RV rv =
+        p11_attrs_read(key->slot->module->fl, session->handle, found->handle,
+                       private_specs, COUNT(private_specs), &found->attrs);
 
     if (rv != CKR_OK)
         p11_error_call(err, rv, "C_GetAttributeValue", key->where);
     return rv;
 }
 
-static void set_handle(struct p11_key *key, CK_OBJECT_HANDLE handle,
-                       unsigned long epoch)
+static void set_handle(struct p11_key *key, const struct found *found)
 {
     pthread_mutex_lock(&key->slot->lock);
-    key->handle = handle;
-    key->epoch = epoch;
+    key->handle = found->handle;
+    key->epoch = found->epoch;
     pthread_mutex_unlock(&key->slot->lock);
 }
 
@@ -182,60 +181,43 @@ CK_RV p11_key_mend(struct p11_key *key, struct p11_session *session, CK_RV rv,
         seen = session->epoch;
     mended = p11_session_replace(key->slot, session, err);
     if (mended == CKR_OK && class != P11_CLASS_BUSY)
-        mended = p11_slot_login_again(key->slot, session, seen, err);
+        mended = p11_slot_login(key->slot, session, NULL, seen, err);
     session->epoch = p11_slot_epoch(key->slot);
     return mended;
 }
 
-/* The key's handle and attributes, with an epoch for which they are good. */
+/* Log in and find the key; request and seen are p11_slot_login()'s. */
 static CK_RV find_and_read(struct p11_key *key, struct p11_session *session,
-                           CK_OBJECT_HANDLE *handle, struct p11_attrs *attrs,
-                           unsigned long *epoch, struct p11_error *err)
+                           const struct p11_pin_request *request,
+                           unsigned long seen, struct found *found,
+                           struct p11_error *err)
 {
-    CK_RV rv = CKR_OK;
-
-    for (int tries = 0;; tries++) {
-        *epoch = p11_slot_epoch(key->slot);
-        rv = find_private(key, session, handle, err);
-        if (rv == CKR_OK)
-            rv = read_private(key, session, *handle, attrs, err);
-        if (rv == CKR_OK || tries == 2)
-            return rv;
-        /* Private objects are not there for who is not, or was not yet. */
-        if (rv == P11_NO_KEY && (p11_slot_epoch(key->slot) != *epoch ||
-                                 p11_slot_forgot_us(key->slot, session)))
-            rv = CKR_USER_NOT_LOGGED_IN;
-        rv = p11_key_mend(key, session, rv, *epoch, err);
-        if (rv != CKR_OK)
-            return rv;
-    }
-}
-
-static CK_RV load_with(struct p11_key *key, struct p11_session *session,
-                       const struct p11_pin_request *request,
-                       struct p11_error *err)
-{
-    CK_OBJECT_HANDLE handle = 0;
-    unsigned long epoch;
-    CK_RV rv = p11_slot_login(key->slot, session, request, err);
+    CK_RV rv = p11_slot_login(key->slot, session, request, seen, err);
 
     if (p11_rv_info(rv)->class == P11_CLASS_SESSION &&
         p11_session_replace(key->slot, session, NULL) == CKR_OK)
-        rv = p11_slot_login(key->slot, session, request, err);
-    if (rv == CKR_OK)
-        rv = find_and_read(key, session, &handle, &key->attrs, &epoch, err);
-    if (rv != CKR_OK)
-        return rv;
-    key->always_authenticate =
-        p11_attrs_bool(&key->attrs, CKA_ALWAYS_AUTHENTICATE, false);
-    set_handle(key, handle, epoch);
-    return CKR_OK;
+        rv = p11_slot_login(key->slot, session, request, seen, err);
+    for (int tries = 0; rv == CKR_OK; tries++) {
+        found->epoch = p11_slot_epoch(key->slot);
+        rv = find_private(key, session, &found->handle, err);
+        if (rv == CKR_OK)
+            rv = read_private(key, session, found, err);
+        if (rv == CKR_OK || tries == 2)
+            break;
+        /* Private objects are not there for who is not, or was not yet. */
+        if (rv == P11_NO_KEY && (p11_slot_epoch(key->slot) != found->epoch ||
+                                 p11_slot_forgot_us(key->slot, session)))
+            rv = CKR_USER_NOT_LOGGED_IN;
+        rv = p11_key_mend(key, session, rv, found->epoch, err);
+    }
+    return rv;
 }
 
 static CK_RV load_from(struct p11_slot *slot, const struct p11_uri *uri,
                        const struct p11_pin_request *request,
                        struct p11_key **key, struct p11_error *err)
 {
+    struct found found = { 0 };
     struct p11_session *session;
     struct p11_key *k = key_new(slot, uri);
     CK_RV rv;
@@ -244,13 +226,17 @@ static CK_RV load_from(struct p11_slot *slot, const struct p11_uri *uri,
         return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a key");
     rv = p11_session_borrow(slot, &session, err);
     if (rv == CKR_OK) {
-        rv = load_with(k, session, request, err);
+        rv = find_and_read(k, session, request, 0, &found, err);
         p11_session_give_back(slot, session, rv);
     }
     if (rv != CKR_OK) {
         p11_key_free(k);
         return rv;
     }
+    k->attrs = found.attrs;
+    k->always_authenticate =
+        p11_attrs_bool(&k->attrs, CKA_ALWAYS_AUTHENTICATE, false);
+    set_handle(k, &found);
     *key = k;
     return CKR_OK;
 }
@@ -294,28 +280,22 @@ unsigned long p11_key_times_found(struct p11_key *key)
 static CK_RV find_again(struct p11_key *key, struct p11_session *session,
                         unsigned long seen, struct p11_error *err)
 {
-    struct p11_attrs attrs = { 0 };
-    CK_OBJECT_HANDLE handle = 0;
-    unsigned long epoch;
-    CK_RV rv = p11_slot_login_again(key->slot, session, seen, err);
+    struct found found = { 0 };
+    CK_RV rv = find_and_read(key, session, NULL, seen, &found, err);
 
-    if (p11_rv_info(rv)->class == P11_CLASS_SESSION)
-        rv = p11_key_mend(key, session, rv, seen, err);
-    if (rv == CKR_OK)
-        rv = find_and_read(key, session, &handle, &attrs, &epoch, err);
     for (size_t i = 0; rv == CKR_OK && i < COUNT(identity); i++) {
-        if (!p11_attrs_same(&key->attrs, &attrs, identity[i]))
+        if (!p11_attrs_same(&key->attrs, &found.attrs, identity[i]))
             rv = p11_error_set(err, P11_KEY_CHANGED,
                                "%s: after the token came back, another key "
                                "answers to this name; load it anew if that "
                                "is intended",
                                key->where);
     }
-    p11_attrs_clear(&attrs);
+    p11_attrs_clear(&found.attrs);
     if (rv == CKR_OK) {
         /* Before the handle can be used. */
         atomic_fetch_add(&key->times_found, 1);
-        set_handle(key, handle, epoch);
+        set_handle(key, &found);
     }
     return rv;
 }

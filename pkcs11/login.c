@@ -11,19 +11,6 @@ static bool has_pin_pad(const struct p11_slot *slot)
     return (slot->token.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0;
 }
 
-static CK_RV call_login(struct p11_slot *slot,
-                        const struct p11_session *session, CK_USER_TYPE user,
-                        const struct p11_pin *pin)
-{
-    size_t len = 0;
-    const unsigned char *bytes = NULL;
-
-    if (pin != NULL)
-        bytes = p11_pin_bytes(pin, &len);
-    return P11_CALL(slot->module->fl, C_Login, session->handle, user,
-                    (CK_UTF8CHAR *)bytes, (CK_ULONG)len);
-}
-
 static CK_RV not_repeated(CK_RV rv, const char *where, struct p11_error *err)
 {
     return p11_error_call(err, rv, "C_Login (not repeated with the same PIN)",
@@ -77,9 +64,7 @@ static CK_RV check_token(struct p11_slot *slot, struct p11_error *err)
 
     if (rv != CKR_OK)
         return p11_error_call(err, rv, "C_GetTokenInfo", slot->where);
-    if (memcmp(now.label, slot->token.label, sizeof(now.label)) != 0 ||
-        memcmp(now.serialNumber, slot->token.serialNumber,
-               sizeof(now.serialNumber)) != 0) {
+    if (!p11_token_is_same(&now, &slot->token)) {
         slot->present = false;
         return p11_error_set(err, P11_NO_TOKEN,
                              "%s: another token is in its slot now",
@@ -152,6 +137,8 @@ static CK_RV try_pin(struct p11_slot *slot, const struct p11_session *session,
 {
     /* Beforehand: a refusal that is not remembered costs another try. */
     struct p11_refused *refused = calloc(1, sizeof(*refused));
+    const unsigned char *bytes = NULL;
+    size_t len = 0;
     bool ours;
     CK_RV rv;
 
@@ -160,7 +147,10 @@ static CK_RV try_pin(struct p11_slot *slot, const struct p11_session *session,
             p11_pin_free(pin);
         return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a login");
     }
-    rv = call_login(slot, session, user, pin);
+    if (pin != NULL)
+        bytes = p11_pin_bytes(pin, &len);
+    rv = P11_CALL(slot->module->fl, C_Login, session->handle, user,
+                  (CK_UTF8CHAR *)bytes, (CK_ULONG)len);
     if (user == CKU_USER && rv == CKR_USER_ALREADY_LOGGED_IN)
         rv = CKR_OK;
     pthread_mutex_lock(&slot->lock);
@@ -187,6 +177,8 @@ static CK_RV login_now(struct p11_slot *slot, const struct p11_session *session,
     struct p11_pin *pin = NULL;
     CK_RV rv = CKR_OK;
 
+    if (request == NULL)
+        p11_log(P11_LOG_INFO, "%s: logging in again", slot->where);
     if (request == NULL || (slot->token.flags & CKF_USER_PIN_LOCKED) != 0)
         rv = check_token(slot, err);
     if (rv == CKR_OK && !has_pin_pad(slot))
@@ -202,46 +194,16 @@ static void login_wait(struct p11_slot *slot)
         pthread_cond_wait(&slot->login_done, &slot->lock);
 }
 
-/* The state is P11_LOGIN_BUSY, and ours. */
-static CK_RV login_run(struct p11_slot *slot, const struct p11_session *session,
-                       const struct p11_pin_request *request,
-                       struct p11_error *err)
-{
-    CK_RV rv = login_now(slot, session, request, err);
-
-    pthread_mutex_lock(&slot->lock);
-    slot->login = rv == CKR_OK ? P11_LOGGED_IN : P11_LOGGED_OUT;
-    pthread_cond_broadcast(&slot->login_done);
-    pthread_mutex_unlock(&slot->lock);
-    return rv;
-}
-
 CK_RV p11_slot_login(struct p11_slot *slot, const struct p11_session *session,
-                     const struct p11_pin_request *request,
+                     const struct p11_pin_request *request, unsigned long seen,
                      struct p11_error *err)
 {
     bool done;
-
-    if ((slot->token.flags & CKF_LOGIN_REQUIRED) == 0)
-        return CKR_OK;
-    pthread_mutex_lock(&slot->lock);
-    login_wait(slot);
-    done = slot->login == P11_LOGGED_IN;
-    if (!done)
-        slot->login = P11_LOGIN_BUSY;
-    pthread_mutex_unlock(&slot->lock);
-    return done ? CKR_OK : login_run(slot, session, request, err);
-}
-
-CK_RV p11_slot_login_again(struct p11_slot *slot,
-                           const struct p11_session *session,
-                           unsigned long seen, struct p11_error *err)
-{
-    bool done;
+    CK_RV rv;
 
     pthread_mutex_lock(&slot->lock);
     login_wait(slot);
-    if (slot->epoch == seen) {
+    if (request == NULL && slot->epoch == seen) {
         slot->epoch++;
         slot->login = P11_LOGGED_OUT;
     }
@@ -252,8 +214,12 @@ CK_RV p11_slot_login_again(struct p11_slot *slot,
     pthread_mutex_unlock(&slot->lock);
     if (done)
         return CKR_OK;
-    p11_log(P11_LOG_INFO, "%s: logging in again", slot->where);
-    return login_run(slot, session, NULL, err);
+    rv = login_now(slot, session, request, err);
+    pthread_mutex_lock(&slot->lock);
+    slot->login = rv == CKR_OK ? P11_LOGGED_IN : P11_LOGGED_OUT;
+    pthread_cond_broadcast(&slot->login_done);
+    pthread_mutex_unlock(&slot->lock);
+    return rv;
 }
 
 CK_RV p11_slot_login_context(struct p11_slot *slot,
