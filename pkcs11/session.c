@@ -55,7 +55,6 @@ void p11_session_pool_init(struct p11_slot *slot)
     slot->idle_count = slot->open_count = slot->lent_count = 0;
     slot->limit = 0;
     slot->waiters = NULL;
-    slot->waiters_end = &slot->waiters;
     slot->paused = slot->replacing = false;
 }
 
@@ -120,39 +119,30 @@ static void pool_serve(struct p11_slot *slot)
         if (!pool_pick(slot, &waiter->session))
             return;
         slot->waiters = waiter->next;
-        if (slot->waiters == NULL)
-            slot->waiters_end = &slot->waiters;
         waiter->granted = true;
         pthread_cond_signal(&waiter->cond);
     }
 }
 
-static void pool_unqueue(struct p11_slot *slot, struct p11_waiter *waiter)
-{
-    struct p11_waiter **at;
-
-    for (at = &slot->waiters; *at != waiter; at = &(*at)->next)
-        ;
-    *at = waiter->next;
-    if (waiter->next == NULL)
-        slot->waiters_end = at;
-}
-
 static CK_RV pool_wait(struct p11_slot *slot, struct p11_session **session)
 {
-    struct p11_waiter self = { 0 };
+    struct p11_waiter self = { 0 }, **at = &slot->waiters;
     struct timespec deadline;
     int timed_out = 0;
 
     cond_init(&self.cond);
     clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += WAIT_SECONDS;
-    *slot->waiters_end = &self;
-    slot->waiters_end = &self.next;
+    while (*at != NULL)
+        at = &(*at)->next;
+    *at = &self;
     while (!self.granted && timed_out != ETIMEDOUT)
         timed_out = pthread_cond_timedwait(&self.cond, &slot->lock, &deadline);
-    if (!self.granted)
-        pool_unqueue(slot, &self);
+    if (!self.granted) {
+        for (at = &slot->waiters; *at != &self; at = &(*at)->next)
+            ;
+        *at = self.next;
+    }
     pthread_cond_destroy(&self.cond);
     *session = self.session;
     return self.granted ? CKR_OK : P11_SESSION_WAIT;
@@ -304,21 +294,19 @@ CK_RV p11_session_replace(struct p11_slot *slot, struct p11_session *session,
 {
     CK_SESSION_HANDLE fresh = CK_INVALID_HANDLE, old = session->handle;
     bool spare = replace_begin(slot);
-    CK_RV first = CKR_SESSION_COUNT, rv;
+    CK_RV rv = spare ? call_open(slot, &fresh) : CKR_SESSION_COUNT;
+    bool full = rv == CKR_SESSION_COUNT;
 
-    if (spare)
-        first = call_open(slot, &fresh);
-    rv = first;
     /* May well fail: it is the one that went bad.  Never closed twice. */
-    if ((rv == CKR_OK || rv == CKR_SESSION_COUNT) && old != CK_INVALID_HANDLE) {
+    if ((rv == CKR_OK || full) && old != CK_INVALID_HANDLE) {
         /* A token that was reset may give the same number again. */
         if (old != fresh)
             P11_CALL(slot->module->fl, C_CloseSession, old);
         session->handle = CK_INVALID_HANDLE;
     }
-    if (rv == CKR_SESSION_COUNT)
+    if (full)
         rv = call_open(slot, &fresh);
-    replace_end(slot, session, spare, spare && first == CKR_SESSION_COUNT);
+    replace_end(slot, session, spare, spare && full);
     if (rv != CKR_OK)
         return p11_error_call(err, rv, "C_OpenSession", slot->where);
     session->handle = fresh;

@@ -57,10 +57,10 @@ struct p11_slot {
 
     struct p11_session *idle; /* last in, first out */
     unsigned long idle_count, open_count, lent_count;
-    unsigned long limit;      /* learned from the token; 0: none known */
-    struct timespec limit_at; /* when */
-    struct p11_waiter *waiters, **waiters_end; /* first come, first served */
-    bool replacing; /* a thread is in p11_session_replace() */
+    unsigned long limit;        /* learned from the token; 0: none known */
+    struct timespec limit_at;   /* when */
+    struct p11_waiter *waiters; /* first come, first served */
+    bool replacing;             /* a thread is in p11_session_replace() */
     pthread_cond_t replaced;
     bool paused;          /* by a fork, or for good */
     pthread_cond_t quiet; /* nothing is lent, or no longer paused */
