@@ -7,6 +7,28 @@
 /* How much larger than expected a value may be. */
 #define ATTR_GROWTH 8
 
+CK_RV p11_objects_find(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
+                       CK_ATTRIBUTE *tmpl, CK_ULONG n,
+                       CK_OBJECT_HANDLE *objects, CK_ULONG max, CK_ULONG *count,
+                       const char *where, struct p11_error *err)
+{
+    CK_RV rv;
+
+    *count = 0;
+    rv = P11_CALL(fl, C_FindObjectsInit, session, tmpl, n);
+    if (rv != CKR_OK)
+        return p11_error_call(err, rv, "C_FindObjectsInit", where);
+    rv = P11_CALL(fl, C_FindObjects, session, objects, max, count);
+    if (rv != CKR_OK)
+        return p11_error_call(err, rv, "C_FindObjects", where);
+    if (*count > max)
+        *count = max;
+    rv = P11_CALL(fl, C_FindObjectsFinal, session);
+    if (rv != CKR_OK)
+        return p11_error_call(err, rv, "C_FindObjectsFinal", where);
+    return CKR_OK;
+}
+
 /*
  * One byte larger than asked for, so that a length that is still exactly the
  * buffer's after a failed call was not written by the token; and a multiple

@@ -1,14 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Attributes of one object, read in one C_GetAttributeValue (PKCS #11 v2.40,
- * 5.7) into buffers that are sized beforehand: on a network HSM each call is
- * a request, the length probe too.
+ * Objects (PKCS #11 v2.40, 5.7): which have certain attributes, and the
+ * attributes of one, read in one C_GetAttributeValue into buffers that are
+ * sized beforehand: on a network HSM each call is a request, the length probe
+ * too.
  */
 #ifndef HSMSIGN_ATTR_H
 #define HSMSIGN_ATTR_H
 
 #include <stdbool.h>
-#include "cryptoki.h"
+#include "rv.h"
+
+/*
+ * Up to max handles of the objects that have the n attributes of tmpl.  One
+ * C_FindObjects: it ends when the answer is known.  *count receives their
+ * number.  where is for the error's text.  Returns CKR_OK or what a call
+ * answered; the session is then not to be used for another search.
+ */
+CK_RV p11_objects_find(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
+                       CK_ATTRIBUTE *tmpl, CK_ULONG n,
+                       CK_OBJECT_HANDLE *objects, CK_ULONG max, CK_ULONG *count,
+                       const char *where, struct p11_error *err);
 
 #define P11_ATTRS_MAX 16
 

@@ -14,7 +14,6 @@
 #include "key.h"
 #include "log.h"
 #include "login.h"
-#include "object.h"
 #include "session.h"
 
 /* Expected sizes: RSA 8192, any named curve or its PrintableString. */
@@ -120,8 +119,8 @@ static CK_RV find_private(struct p11_key *key, struct p11_session *session,
     if (key->id.present)
         tmpl[n++] =
             (CK_ATTRIBUTE){ CKA_ID, key->id.bytes, (CK_ULONG)key->id.len };
-    rv = p11_objects_find(key->slot, session, tmpl, n, found, 2, &count,
-                          key->where, err);
+    rv = p11_objects_find(key->slot->module->fl, session->handle, tmpl, n,
+                          found, 2, &count, key->where, err);
     if (rv != CKR_OK)
         return rv;
     if (count == 0)
@@ -155,14 +154,6 @@ static CK_RV read_private(struct p11_key *key, struct p11_session *session,
     if (rv != CKR_OK)
         p11_error_call(err, rv, "C_GetAttributeValue", key->where);
     return rv;
-}
-
-static void set_handle(struct p11_key *key, const struct found *found)
-{
-    pthread_mutex_lock(&key->slot->lock);
-    key->handle = found->handle;
-    key->epoch = found->epoch;
-    pthread_mutex_unlock(&key->slot->lock);
 }
 
 CK_RV p11_key_mend(struct p11_key *key, struct p11_session *session, CK_RV rv,
@@ -236,7 +227,8 @@ static CK_RV load_from(struct p11_slot *slot, const struct p11_uri *uri,
     k->attrs = found.attrs;
     k->always_authenticate =
         p11_attrs_bool(&k->attrs, CKA_ALWAYS_AUTHENTICATE, false);
-    set_handle(k, &found);
+    k->handle = found.handle;
+    k->epoch = found.epoch;
     *key = k;
     return CKR_OK;
 }
@@ -295,7 +287,10 @@ static CK_RV find_again(struct p11_key *key, struct p11_session *session,
     if (rv == CKR_OK) {
         /* Before the handle can be used. */
         atomic_fetch_add(&key->times_found, 1);
-        set_handle(key, &found);
+        pthread_mutex_lock(&key->slot->lock);
+        key->handle = found.handle;
+        key->epoch = found.epoch;
+        pthread_mutex_unlock(&key->slot->lock);
     }
     return rv;
 }

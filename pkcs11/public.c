@@ -10,7 +10,6 @@
 #include "calls.h"
 #include "key.h"
 #include "login.h"
-#include "object.h"
 #include "session.h"
 
 /* Beyond this many objects with one id the id says nothing. */
@@ -76,7 +75,7 @@ static CK_RV search(struct p11_key *key, struct p11_session *session,
 
     *visited = false;
     p11_key_handle(key, &own, &epoch);
-    rv = p11_objects_find(key->slot, session, tmpl,
+    rv = p11_objects_find(key->slot->module->fl, session->handle, tmpl,
                           searches[by].public_keys_only ? 2 : 1, found,
                           CANDIDATES_MAX, &count, key->where, err);
     for (CK_ULONG i = 0; rv == CKR_OK && !done && i < count; i++) {

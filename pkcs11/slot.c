@@ -176,8 +176,7 @@ static bool slot_matches(const struct p11_slot *slot, const struct p11_uri *uri)
 {
     CK_SLOT_INFO info;
 
-    if (!p11_uri_matches_token(uri, &slot->token) ||
-        !p11_uri_matches_slot_id(uri, slot->id))
+    if (!p11_uri_matches_token(uri, slot->id, &slot->token))
         return false;
     if (!p11_uri_wants_slot_info(uri))
         return true;

@@ -68,9 +68,8 @@ void p11_uri_free(struct p11_uri *uri);
  * with blanks (v2.40, 3.2), which do not count at the end.
  */
 bool p11_uri_matches_library(const struct p11_uri *uri, const CK_INFO *info);
-bool p11_uri_matches_token(const struct p11_uri *uri,
+bool p11_uri_matches_token(const struct p11_uri *uri, CK_SLOT_ID slot,
                            const CK_TOKEN_INFO *info);
-bool p11_uri_matches_slot_id(const struct p11_uri *uri, CK_SLOT_ID id);
 bool p11_uri_matches_slot(const struct p11_uri *uri, const CK_SLOT_INFO *info);
 /* Whether C_GetSlotInfo or C_GetInfo need be called for that. */
 bool p11_uri_wants_slot_info(const struct p11_uri *uri);

@@ -44,20 +44,17 @@ bool p11_uri_matches_library(const struct p11_uri *uri, const CK_INFO *info)
            MATCHES(uri->library_description, info->libraryDescription);
 }
 
-bool p11_uri_matches_token(const struct p11_uri *uri, const CK_TOKEN_INFO *info)
+bool p11_uri_matches_token(const struct p11_uri *uri, CK_SLOT_ID slot,
+                           const CK_TOKEN_INFO *info)
 {
+    char id[32];
+    int len = snprintf(id, sizeof(id), "%lu", slot);
+
     return MATCHES(uri->token, info->label) &&
            MATCHES(uri->manufacturer, info->manufacturerID) &&
            MATCHES(uri->model, info->model) &&
-           MATCHES(uri->serial, info->serialNumber);
-}
-
-bool p11_uri_matches_slot_id(const struct p11_uri *uri, CK_SLOT_ID id)
-{
-    char text[32];
-    int len = snprintf(text, sizeof(text), "%lu", id);
-
-    return matches(&uri->slot_id, text, (size_t)len);
+           MATCHES(uri->serial, info->serialNumber) &&
+           matches(&uri->slot_id, id, (size_t)len);
 }
 
 bool p11_uri_wants_slot_info(const struct p11_uri *uri)

@@ -17,7 +17,7 @@
 
 #include "../../pkcs11/calls.h"
 #include "../../pkcs11/log.h"
-#include "../../pkcs11/object.h"
+#include "../../pkcs11/attr.h"
 #include "../../pkcs11/session.h"
 #include "fixture.h"
 
@@ -123,8 +123,8 @@ static CK_RV find(struct fixture *f, struct p11_session *session,
     CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
     CK_ATTRIBUTE tmpl = { CKA_CLASS, &class, sizeof(class) };
 
-    return p11_objects_find(fixture_slot(f), session, &tmpl, 1, objects, max,
-                            count, "here", &f->err);
+    return p11_objects_find(&f->fake->list, session->handle, &tmpl, 1, objects,
+                            max, count, "here", &f->err);
 }
 
 static struct p11_session *borrow(struct fixture *f)

@@ -90,7 +90,7 @@ static void test_uri_matches_tokens(void **state)
              rows[i].manufacturer);
         fill(info.model, sizeof(info.model), rows[i].model);
         fill(info.serialNumber, sizeof(info.serialNumber), rows[i].serial);
-        if (p11_uri_matches_token(uri, &info) != rows[i].match)
+        if (p11_uri_matches_token(uri, 7, &info) != rows[i].match)
             fail_msg("%s: %smatched by \"%s\"", rows[i].text,
                      rows[i].match ? "not " : "", rows[i].label);
         p11_uri_free(uri);
@@ -141,7 +141,7 @@ static void test_uri_matches_slots(void **state)
         const char *text;
         bool wants, match, id_match; /* of acme, 64 digits, slot 7 */
     } rows[] = {
-        { "pkcs11:token=x;manufacturer=y", false, true, true },
+        { "pkcs11:object=x;type=private", false, true, true },
         { "pkcs11:slot-manufacturer=acme", true, true, true },
         { "pkcs11:slot-manufacturer=Acme", true, false, true },
         { "pkcs11:slot-description=01234567890123456789012345678901"
@@ -156,6 +156,7 @@ static void test_uri_matches_slots(void **state)
         { "pkcs11:slot-id=4294967303", false, true, false },
     };
     CK_SLOT_INFO info = { 0 };
+    CK_TOKEN_INFO token = { 0 };
     struct p11_uri *uri;
     size_t i;
 
@@ -167,7 +168,7 @@ static void test_uri_matches_slots(void **state)
         uri = parse(rows[i].text);
         if (p11_uri_wants_slot_info(uri) != rows[i].wants ||
             p11_uri_matches_slot(uri, &info) != rows[i].match ||
-            p11_uri_matches_slot_id(uri, 7) != rows[i].id_match)
+            p11_uri_matches_token(uri, 7, &token) != rows[i].id_match)
             fail_msg("%s: wrong", rows[i].text);
         p11_uri_free(uri);
     }
