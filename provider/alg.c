@@ -3,10 +3,6 @@
 #include <strings.h>
 #include "core.h"
 
-/* RFC 8410, 3: parameters are absent. */
-static const unsigned char ed25519_id[] = { 0x30, 0x05, 0x06, 0x03,
-                                            0x2b, 0x65, 0x70 };
-
 const struct prov_alg prov_alg_rsa = { .key_type = CKK_RSA,
                                        .name = "RSA",
                                        .default_digest = "SHA256" };
@@ -21,31 +17,26 @@ const struct prov_alg prov_alg_ed25519 = {
     .bits = 256,
     .security_bits = 128,
     .max_size = 64,
-    .algorithm_id = ed25519_id,
-    .algorithm_id_len = sizeof(ed25519_id),
+    /* RFC 8410, 3: parameters are absent. */
+    .algorithm_id = "\x30\x05\x06\x03\x2b\x65\x70",
+    .algorithm_id_len = 7,
 };
-
-/* PKCS #11 v3.0, 2.3.5: a PrintableString or an OBJECT IDENTIFIER. */
-static const unsigned char edwards25519_name[] = { 0x13, 0x0c, 'e', 'd', 'w',
-                                                   'a',  'r',  'd', 's', '2',
-                                                   '5',  '5',  '1', '9' };
-static const unsigned char edwards25519_oid[] = { 0x06, 0x03, 0x2b, 0x65,
-                                                  0x70 };
-/* The same name under the OID that some tokens took from GnuPG. */
-static const unsigned char edwards25519_gnu[] = { 0x06, 0x09, 0x2b, 0x06,
-                                                  0x01, 0x04, 0x01, 0xda,
-                                                  0x47, 0x0f, 0x01 };
 
 static const struct {
     const struct prov_alg *alg;
-    const unsigned char *params; /* NULL: any */
+    /* CKA_EC_PARAMS: PKCS #11 v3.0, 2.3.5; NULL: any. */
+    const char *params;
     size_t params_len;
 } token_keys[] = {
     { &prov_alg_rsa, NULL, 0 },
     { &prov_alg_ec, NULL, 0 },
-    { &prov_alg_ed25519, edwards25519_name, sizeof(edwards25519_name) },
-    { &prov_alg_ed25519, edwards25519_oid, sizeof(edwards25519_oid) },
-    { &prov_alg_ed25519, edwards25519_gnu, sizeof(edwards25519_gnu) },
+    /* A PrintableString, an OBJECT IDENTIFIER, and that of GnuPG. */
+    { &prov_alg_ed25519,
+      "\x13\x0c"
+      "edwards25519",
+      14 },
+    { &prov_alg_ed25519, "\x06\x03\x2b\x65\x70", 5 },
+    { &prov_alg_ed25519, "\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x0f\x01", 11 },
 };
 
 const struct prov_alg *prov_alg_find(CK_KEY_TYPE key_type,

@@ -16,7 +16,7 @@ struct prov_alg {
     /* For a key whose public half is not known; 0: from the parameters. */
     int bits, security_bits, max_size;
     /* AlgorithmIdentifier, where it depends on nothing; DER. */
-    const unsigned char *algorithm_id;
+    const char *algorithm_id;
     size_t algorithm_id_len;
 };
 

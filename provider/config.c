@@ -63,7 +63,6 @@ static CK_RV set_text(struct prov_config *config, const struct option *option,
 
     if (*value == '\0')
         return p11_error_set(err, P11_CONFIG, "%s is empty", option->name);
-    OPENSSL_free(*field);
     *field = OPENSSL_strdup(value);
     return *field != NULL ? CKR_OK : CKR_HOST_MEMORY;
 }

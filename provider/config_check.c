@@ -102,9 +102,8 @@ CK_RV prov_config_check(struct prov_config *config, struct p11_error *err)
     CK_RV rv;
 
     if (config->error.rv != CKR_OK) {
-        if (err != NULL)
-            *err = config->error;
-        return config->error.rv;
+        *err = config->error;
+        return err->rv;
     }
     if (atomic_load(&config->names_seen))
         return CKR_OK;

@@ -7,9 +7,6 @@
 #include <openssl/params.h>
 #include "core.h"
 
-/* More rows than pkcs11/rv has. */
-#define P11_RV_ROWS_MAX 255
-
 int prov_core_init(struct prov_ctx *ctx, const OSSL_DISPATCH *in)
 {
     for (; in->function_id != 0; in++) {
@@ -73,26 +70,17 @@ static unsigned int reason_of(CK_RV rv)
     return (unsigned int)(p11_rv_info(rv) - p11_rv_table(&n)) + 1;
 }
 
-static OSSL_ITEM reasons[P11_RV_ROWS_MAX + 1]; /* ends with id 0 */
-
-static void fill_reasons(void)
+const OSSL_ITEM *prov_reasons(void *provctx)
 {
+    struct prov_ctx *ctx = provctx;
     size_t n;
     const struct p11_rv_info *table = p11_rv_table(&n);
 
-    for (size_t i = 0; i < n && i < P11_RV_ROWS_MAX; i++) {
-        reasons[i].id = (unsigned int)i + 1;
-        reasons[i].ptr = (void *)table[i].reason;
+    for (size_t i = 0; i < n && i < PROV_REASONS; i++) {
+        ctx->reasons[i].id = (unsigned int)i + 1;
+        ctx->reasons[i].ptr = (void *)table[i].reason;
     }
-}
-
-const OSSL_ITEM *prov_reasons(void *provctx)
-{
-    static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
-
-    (void)provctx;
-    CRYPTO_THREAD_run_once(&once, fill_reasons);
-    return reasons;
+    return ctx->reasons;
 }
 
 static void vset_error(const struct prov_ctx *ctx, unsigned int reason,

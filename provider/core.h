@@ -43,6 +43,9 @@ struct prov_offer {
 extern const struct prov_offer prov_keymgmts, prov_signatures, prov_stores,
     prov_decoders;
 
+/* More than the rows of pkcs11/rv. */
+#define PROV_REASONS 255
+
 struct prov_ctx {
     struct prov_ctx *next; /* in the list of live providers */
     const OSSL_CORE_HANDLE *handle;
@@ -58,6 +61,7 @@ struct prov_ctx {
     _Atomic(struct p11_module *) module; /* NULL until the first URI */
     /* A digest that was fetched stays: one per row of prov_digests. */
     _Atomic(EVP_MD *) digests[PROV_DIGESTS];
+    OSSL_ITEM reasons[PROV_REASONS + 1]; /* ends with id 0 */
 };
 
 /* Returns 1, or 0 when an upcall is missing. */

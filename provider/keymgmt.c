@@ -90,13 +90,6 @@ static int keymgmt_match(const void *keydata1, const void *keydata2,
                         : match_by_trial(key2, key1);
 }
 
-/* A software private key is none of ours, and is not let in. */
-static int has_private_part(const OSSL_PARAM params[])
-{
-    return OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PRIV_KEY) != NULL ||
-           OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_D) != NULL;
-}
-
 /* Public parts come with the selection of a key pair too: accept that. */
 static int keymgmt_import(void *keydata, int selection,
                           const OSSL_PARAM params[])
@@ -107,7 +100,9 @@ static int keymgmt_import(void *keydata, int selection,
                     ? EVP_PKEY_PUBLIC_KEY
                     : EVP_PKEY_KEY_PARAMETERS;
 
-    if (has_private_part(params))
+    /* A software private key is none of ours, and is not let in. */
+    if (OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PRIV_KEY) != NULL ||
+        OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_D) != NULL)
         return prov_raise_rv(key->ctx, P11_UNSUPPORTED,
                              "private keys stay where they are: only keys "
                              "that a pkcs11: URI names sign here");

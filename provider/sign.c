@@ -191,9 +191,9 @@ size_t prov_sign_size(const struct prov_key *key)
     return size > 0 ? (size_t)size : 0;
 }
 
-CK_RV prov_sign_once(struct prov_key *key, const struct sig_params *params,
-                     const unsigned char *data, size_t len, unsigned char *sig,
-                     size_t size, size_t *sig_len, struct p11_error *err)
+CK_RV prov_sign(struct prov_key *key, const struct sig_params *params,
+                const unsigned char *data, size_t len, unsigned char *sig,
+                size_t size, size_t *sig_len, struct p11_error *err)
 {
     const struct sig_alg *alg = find_sig_alg(key, params->pad);
     /* The empty message may come as NULL, which tokens refuse. */
@@ -239,17 +239,4 @@ CK_RV prov_sign_once(struct prov_key *key, const struct sig_params *params,
         return p11_error_call(err, rv, "the token's answer to C_Sign",
                               p11_key_where(key->token_key));
     return CKR_OK;
-}
-
-CK_RV prov_sign(struct prov_key *key, const struct sig_params *params,
-                const unsigned char *in, size_t len, unsigned char *sig,
-                size_t size, size_t *sig_len, struct p11_error *err)
-{
-    CK_RV rv = prov_sign_once(key, params, in, len, sig, size, sig_len, err);
-
-    if (rv == CKR_OK)
-        rv = prov_key_check_same(key, err);
-    if (rv == P11_KEY_CHANGED)
-        OPENSSL_cleanse(sig, size);
-    return rv;
 }

@@ -6,7 +6,7 @@
 #include <openssl/err.h>
 #include <openssl/params.h>
 #include <openssl/rsa.h>
-#include "sigctx.h"
+#include "sign.h"
 
 static void *sig_newctx(void *provctx, const char *propq)
 {
@@ -203,6 +203,10 @@ static int sign_bytes(struct sig_ctx *ctx, unsigned char *sig, size_t *siglen,
     /* Tokens that use libcrypto leave their errors in our caller's queue. */
     ERR_set_mark();
     rv = prov_sign(ctx->key, &ctx->params, in, len, sig, sigsize, siglen, &err);
+    if (rv == CKR_OK)
+        rv = prov_key_check_same(ctx->key, &err);
+    if (rv == P11_KEY_CHANGED)
+        OPENSSL_cleanse(sig, sigsize);
     ERR_pop_to_mark();
     return rv == CKR_OK || prov_raise(prov, &err);
 }

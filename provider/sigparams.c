@@ -13,7 +13,7 @@
 #include <openssl/rsa.h>
 #include <string.h>
 #include <strings.h>
-#include "sigctx.h"
+#include "sign.h"
 
 struct name_number {
     const char *name;
