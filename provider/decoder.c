@@ -173,51 +173,38 @@ static char *read_uri(struct prov_ctx *ctx, OSSL_CORE_BIO *in)
     return uri;
 }
 
-/* Load the key that text names, once for each PEM block; cleanses text. */
-static CK_RV load_key(struct prov_ctx *ctx, char *text,
-                      OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg,
-                      struct prov_key **key, struct p11_error *err)
+static void load_key(struct prov_ctx *ctx, const char *text,
+                     OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg,
+                     struct pem_block *block)
 {
     struct p11_uri *uri = NULL;
-    CK_RV rv = CKR_OK;
+    struct p11_error err;
 
-    if (current_block != NULL && current_block->key != NULL) {
-        *key = current_block->key;
-        prov_key_up_ref(*key);
-    } else {
-        rv = p11_uri_parse(text, &uri, err);
-        if (rv == CKR_OK)
-            rv = prov_key_load(ctx, uri, pw_cb, pw_arg, key, err);
-        p11_uri_free(uri);
-        if (rv == CKR_OK && current_block != NULL) {
-            prov_key_up_ref(*key);
-            current_block->key = *key;
-        }
-    }
-    OPENSSL_clear_free(text, strlen(text));
-    return rv;
+    if (p11_uri_parse(text, &uri, &err) != CKR_OK ||
+        prov_key_load(ctx, uri, pw_cb, pw_arg, &block->key, &err) != CKR_OK)
+        block->err = err;
+    p11_uri_free(uri);
 }
 
 static int der_decode(struct prov_ctx *ctx, const struct prov_alg *alg,
                       OSSL_CORE_BIO *in, OSSL_CALLBACK *cb, void *arg,
                       OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg)
 {
-    struct p11_error err;
-    struct prov_key *key;
+    struct pem_block no_pem = { NULL, { .rv = CKR_OK } };
+    struct pem_block *block = current_block != NULL ? current_block : &no_pem;
     char *text = read_uri(ctx, in);
-    int ok = 1; /* nothing of ours: for other decoders */
+    int ok = 1;
 
     if (text == NULL)
-        return 1;
-    if (load_key(ctx, text, pw_cb, pw_arg, &key, &err) != CKR_OK) {
-        if (current_block == NULL)
-            return prov_raise(ctx, &err);
-        current_block->err = err;
-        return 0;
-    }
-    if (key->alg == alg)
-        ok = prov_key_hand_over(key, cb, arg);
-    prov_key_free(key);
+        return 1; /* nothing of ours: for other decoders */
+    if (block->key == NULL)
+        load_key(ctx, text, pw_cb, pw_arg, block);
+    OPENSSL_clear_free(text, strlen(text));
+    if (block->key == NULL)
+        ok = block == &no_pem ? prov_raise(ctx, &block->err) : 0;
+    else if (block->key->alg == alg)
+        ok = prov_key_hand_over(block->key, cb, arg);
+    prov_key_free(no_pem.key);
     return ok;
 }
 
