@@ -58,9 +58,10 @@ static int get_number(const OSSL_PARAM *p, const struct name_number *names,
 }
 
 /* As the type in which the caller wants it: a name or an integer. */
-static int put_number(OSSL_PARAM *p, const struct name_number *names,
-                      int number)
+static int put_number(OSSL_PARAM params[], const char *name,
+                      const struct name_number *names, int number)
 {
+    OSSL_PARAM *p = OSSL_PARAM_locate(params, name);
     char text[16];
 
     if (p == NULL)
@@ -81,9 +82,8 @@ int prov_sigctx_set_digest(struct sig_ctx *ctx, const char *name,
     const struct prov_digest *row;
     EVP_MD *md;
 
-    if (name == NULL || *name == '\0')
-        return 1;
-    if (ctx->md != NULL && EVP_MD_is_a(ctx->md, name))
+    if (name == NULL || *name == '\0' ||
+        (ctx->md != NULL && EVP_MD_is_a(ctx->md, name)))
         return 1;
     if (ctx->key != NULL && ctx->key->alg->default_digest == NULL)
         return prov_raise_rv(ctx->prov, P11_DIGEST,
@@ -256,29 +256,30 @@ const OSSL_PARAM *prov_sigctx_settable_params(void *vctx, void *provctx)
     return settable;
 }
 
-/* The twin: what the default provider would do under our parameters. */
-static EVP_MD_CTX *twin_new(struct sig_ctx *ctx, EVP_PKEY_CTX **pctx)
+/* What the default provider, the twin, says of params under our parameters. */
+static int ask_twin(struct sig_ctx *ctx, OSSL_PARAM params[])
 {
     EVP_PKEY *pkey = prov_key_params(ctx->key);
     const char *md = ctx->md != NULL ? EVP_MD_get0_name(ctx->md) : NULL;
-    EVP_MD_CTX *twin = EVP_MD_CTX_new();
-    const struct sig_params *params = &ctx->params;
+    const struct sig_params *ours = &ctx->params;
     bool pss =
-        ctx->key->alg == &prov_alg_rsa && params->pad == RSA_PKCS1_PSS_PADDING;
+        ctx->key->alg == &prov_alg_rsa && ours->pad == RSA_PKCS1_PSS_PADDING;
+    EVP_MD_CTX *twin = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *pctx;
+    int ok;
 
-    if (twin == NULL || pkey == NULL ||
-        EVP_DigestVerifyInit_ex(twin, pctx, md, ctx->prov->libctx,
-                                PROV_NOT_OURS, pkey, NULL) <= 0 ||
-        (pss && EVP_PKEY_CTX_set_rsa_padding(*pctx, params->pad) <= 0) ||
-        (pss && ctx->salt_given &&
-         EVP_PKEY_CTX_set_rsa_pss_saltlen(*pctx, params->salt_len) <= 0) ||
-        (pss && params->mgf1 != NULL &&
-         EVP_PKEY_CTX_set_rsa_mgf1_md_name(*pctx, params->mgf1->name, NULL) <=
-             0)) {
-        EVP_MD_CTX_free(twin);
-        return NULL;
-    }
-    return twin;
+    ok =
+        twin != NULL && pkey != NULL &&
+        EVP_DigestVerifyInit_ex(twin, &pctx, md, ctx->prov->libctx,
+                                PROV_NOT_OURS, pkey, NULL) > 0 &&
+        (!pss || EVP_PKEY_CTX_set_rsa_padding(pctx, ours->pad) > 0) &&
+        (!pss || !ctx->salt_given ||
+         EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, ours->salt_len) > 0) &&
+        (!pss || ours->mgf1 == NULL ||
+         EVP_PKEY_CTX_set_rsa_mgf1_md_name(pctx, ours->mgf1->name, NULL) > 0) &&
+        EVP_PKEY_CTX_get_params(pctx, params) > 0;
+    EVP_MD_CTX_free(twin);
+    return ok;
 }
 
 void prov_sigctx_settle_salt(struct sig_ctx *ctx)
@@ -288,34 +289,24 @@ void prov_sigctx_settle_salt(struct sig_ctx *ctx)
     OSSL_PARAM params[] = {
         OSSL_PARAM_int(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, &salt), OSSL_PARAM_END
     };
-    EVP_PKEY_CTX *pctx;
-    EVP_MD_CTX *twin;
 
     if (ctx->salt_given)
         return;
     ERR_set_mark();
-    twin = twin_new(ctx, &pctx);
-    if (twin == NULL || EVP_PKEY_CTX_get_params(pctx, params) <= 0)
-        salt = RSA_PSS_SALTLEN_AUTO;
-    EVP_MD_CTX_free(twin);
+    ctx->params.salt_len = ask_twin(ctx, params) ? salt : RSA_PSS_SALTLEN_AUTO;
     ERR_pop_to_mark();
-    ctx->params.salt_len = salt;
 }
 
 static int get_algorithm_id(struct sig_ctx *ctx, OSSL_PARAM *p)
 {
     const struct prov_alg *alg = ctx->key->alg;
     OSSL_PARAM params[2] = { *p, OSSL_PARAM_END };
-    EVP_PKEY_CTX *pctx;
-    EVP_MD_CTX *twin;
     int ok;
 
     if (alg->algorithm_id != NULL)
         return OSSL_PARAM_set_octet_string(p, alg->algorithm_id,
                                            alg->algorithm_id_len);
-    twin = twin_new(ctx, &pctx);
-    ok = twin != NULL && EVP_PKEY_CTX_get_params(pctx, params) > 0;
-    EVP_MD_CTX_free(twin);
+    ok = ask_twin(ctx, params);
     p->return_size = params[0].return_size;
     return ok;
 }
@@ -324,15 +315,14 @@ int prov_sigctx_get_params(void *vctx, OSSL_PARAM params[])
 {
     struct sig_ctx *ctx = vctx;
     const struct prov_digest *md = ctx->params.md;
-    const struct prov_digest *mgf1 = ctx->params.mgf1;
+    const struct prov_digest *mgf1 =
+        ctx->params.mgf1 != NULL ? ctx->params.mgf1 : md;
     OSSL_PARAM *p;
 
     if (ctx->verify != NULL)
         return EVP_PKEY_CTX_get_params(ctx->verify, params);
     if (ctx->key == NULL)
         return 0;
-    if (mgf1 == NULL)
-        mgf1 = md;
     p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_ALGORITHM_ID);
     if (p != NULL && !get_algorithm_id(ctx, p))
         return 0;
@@ -344,12 +334,12 @@ int prov_sigctx_get_params(void *vctx, OSSL_PARAM params[])
         return 0;
     if (ctx->key->alg != &prov_alg_rsa)
         return 1;
-    p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN);
-    if (p != NULL)
+    if (OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN) != NULL)
         prov_sigctx_settle_salt(ctx);
-    return put_number(p, salt_lengths, ctx->params.salt_len) &&
-           put_number(OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_PAD_MODE),
-                      pad_modes, ctx->params.pad) &&
+    return put_number(params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN, salt_lengths,
+                      ctx->params.salt_len) &&
+           put_number(params, OSSL_SIGNATURE_PARAM_PAD_MODE, pad_modes,
+                      ctx->params.pad) &&
            prov_set_text(params, OSSL_SIGNATURE_PARAM_MGF1_DIGEST,
                          mgf1 != NULL ? mgf1->name : "");
 }
