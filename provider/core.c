@@ -63,13 +63,6 @@ CK_RV prov_module(struct prov_ctx *ctx, struct p11_module **module,
 }
 
 /* A reason's number is its row in pkcs11/rv's table, from 1. */
-static unsigned int reason_of(CK_RV rv)
-{
-    size_t n;
-
-    return (unsigned int)(p11_rv_info(rv) - p11_rv_table(&n)) + 1;
-}
-
 const OSSL_ITEM *prov_reasons(void *provctx)
 {
     struct prov_ctx *ctx = provctx;
@@ -93,25 +86,21 @@ static void vset_error(const struct prov_ctx *ctx, unsigned int reason,
     va_end(args);
 }
 
-int prov_raise_at(const struct prov_ctx *ctx, const struct p11_error *err,
-                  const char *file, int line, const char *function)
-{
-    ctx->new_error(ctx->handle);
-    ctx->set_error_debug(ctx->handle, file, line, function);
-    vset_error(ctx, reason_of(err->rv), "%s", err->text);
-    return 0;
-}
-
-int prov_raise_rv_at(const struct prov_ctx *ctx, const char *file, int line,
-                     const char *function, CK_RV rv, const char *format, ...)
+int prov_raise_at(const struct prov_ctx *ctx, const char *file, int line,
+                  const char *function, CK_RV rv, const char *format, ...)
 {
     struct p11_error err;
     va_list args;
+    size_t n;
 
     va_start(args, format);
     p11_error_vset(&err, rv, format, args);
     va_end(args);
-    return prov_raise_at(ctx, &err, file, line, function);
+    ctx->new_error(ctx->handle);
+    ctx->set_error_debug(ctx->handle, file, line, function);
+    vset_error(ctx, (unsigned int)(p11_rv_info(rv) - p11_rv_table(&n)) + 1,
+               "%s", err.text);
+    return 0;
 }
 
 int prov_set_text(OSSL_PARAM params[], const char *name, const char *text)

@@ -75,20 +75,15 @@ CK_RV prov_module(struct prov_ctx *ctx, struct p11_module **module,
                   struct p11_error *err);
 
 /*
- * Put err in OpenSSL's error queue, once, with the place in our source.
- * Returns 0, so that "return prov_raise(ctx, &err)" reads well.  The only
- * place where a CK_RV becomes an OpenSSL result.
+ * Put err, or a CK_RV with a text of its own, in OpenSSL's error queue, once,
+ * with the place in our source.  Returns 0, so that "return prov_raise(ctx,
+ * &err)" reads well.  The only place where a CK_RV becomes an OpenSSL result.
  */
-#define prov_raise(ctx, err)                                                   \
-    prov_raise_at((ctx), (err), __FILE__, __LINE__, __func__)
-int prov_raise_at(const struct prov_ctx *ctx, const struct p11_error *err,
-                  const char *file, int line, const char *function);
-
-/* The same with a CK_RV and a text of its own. */
+#define prov_raise(ctx, err) prov_raise_rv((ctx), (err)->rv, "%s", (err)->text)
 #define prov_raise_rv(ctx, ...)                                                \
-    prov_raise_rv_at((ctx), __FILE__, __LINE__, __func__, __VA_ARGS__)
-int prov_raise_rv_at(const struct prov_ctx *ctx, const char *file, int line,
-                     const char *function, CK_RV rv, const char *format, ...)
+    prov_raise_at((ctx), __FILE__, __LINE__, __func__, __VA_ARGS__)
+int prov_raise_at(const struct prov_ctx *ctx, const char *file, int line,
+                  const char *function, CK_RV rv, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 
 /* The reasons that prov_raise() gives, for OSSL_FUNC_PROVIDER_GET_REASON... */
