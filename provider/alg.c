@@ -22,7 +22,7 @@ const struct prov_alg prov_alg_ed25519 = {
     .algorithm_id_len = 7,
 };
 
-static const struct {
+static const struct token_key {
     const struct prov_alg *alg;
     /* CKA_EC_PARAMS: PKCS #11 v3.0, 2.3.5; NULL: any. */
     const char *params;
@@ -30,11 +30,9 @@ static const struct {
 } token_keys[] = {
     { &prov_alg_rsa, NULL, 0 },
     { &prov_alg_ec, NULL, 0 },
-    /* A PrintableString, an OBJECT IDENTIFIER, and that of GnuPG. */
-    { &prov_alg_ed25519,
-      "\x13\x0c"
-      "edwards25519",
-      14 },
+    /* A PrintableString (in octal, as 'e' is a hexadecimal digit too). */
+    { &prov_alg_ed25519, "\023\014edwards25519", 14 },
+    /* An OBJECT IDENTIFIER, and that which some tokens took from GnuPG. */
     { &prov_alg_ed25519, "\x06\x03\x2b\x65\x70", 5 },
     { &prov_alg_ed25519, "\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x0f\x01", 11 },
 };
@@ -43,13 +41,13 @@ const struct prov_alg *prov_alg_find(CK_KEY_TYPE key_type,
                                      const CK_ATTRIBUTE *params)
 {
     for (size_t i = 0; i < sizeof(token_keys) / sizeof(token_keys[0]); i++) {
-        if (token_keys[i].alg->key_type != key_type)
-            continue;
-        if (token_keys[i].params == NULL ||
-            (params != NULL && params->ulValueLen == token_keys[i].params_len &&
-             memcmp(params->pValue, token_keys[i].params,
-                    token_keys[i].params_len) == 0))
-            return token_keys[i].alg;
+        const struct token_key *row = &token_keys[i];
+
+        if (row->alg->key_type == key_type &&
+            (row->params == NULL ||
+             (params != NULL && params->ulValueLen == row->params_len &&
+              memcmp(params->pValue, row->params, row->params_len) == 0)))
+            return row->alg;
     }
     return NULL;
 }

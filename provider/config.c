@@ -38,14 +38,13 @@ static const struct choice flags[] = {
     { "off", false }, { "0", false },     { NULL, false },
 };
 
-static const struct choice when_to_load[] = { { "early", true },
-                                              { NULL, false } };
+static const struct choice loading[] = { { "early", true }, { NULL, false } };
 
 /*
  * When to log in for public objects; private keys, all that is loaded from a
  * token so far, always need the login.
  */
-static const struct choice when_to_log_in[] = {
+static const struct choice logging_in[] = {
     { "auto", false }, { "always", false }, { "never", false }, { NULL, false }
 };
 
@@ -130,9 +129,9 @@ static const struct option options[] = {
     { "pkcs11-module-cache-sessions", set_number, FIELD(max_idle), "a number",
       NULL, 0 },
     { "pkcs11-module-login-behavior", set_choice, 0, "auto, always or never",
-      when_to_log_in, 0 },
+      logging_in, 0 },
     { "pkcs11-module-load-behavior", set_choice, FIELD(load_early), "early",
-      when_to_load, 0 },
+      loading, 0 },
     { "pkcs11-module-quirks", set_quirks, 0,
       "no-deinit, no-operation-state, no-session-callbacks or "
       "no-allowed-mechanisms",

@@ -105,7 +105,7 @@ CK_RV prov_key_prove(struct prov_key *key, EVP_PKEY *candidate, bool *proved,
     if (!EVP_PKEY_is_a(candidate, key->alg->name))
         return CKR_OK;
     if (trial == NULL) {
-        trial = OPENSSL_malloc(sizeof(*trial));
+        trial = OPENSSL_zalloc(sizeof(*trial));
         rv = trial != NULL
                  ? make_trial(key, trial, err)
                  : p11_error_set(err, CKR_HOST_MEMORY, "no memory to sign");
@@ -127,7 +127,7 @@ CK_RV prov_key_check_same(struct prov_key *key, struct p11_error *err)
 {
     unsigned long found = p11_key_times_found(key->token_key);
     EVP_PKEY *pub = prov_key_public(key);
-    struct prov_trial trial;
+    struct prov_trial trial = { .len = 0 };
     CK_RV rv;
 
     if (found == atomic_load_explicit(&key->checked, memory_order_relaxed))

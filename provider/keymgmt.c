@@ -41,7 +41,7 @@ static int keymgmt_has(const void *keydata, int selection)
 }
 
 /*
- * Whether known is the public half of key, whose own is not known: asks the
+ * Whether other has the public half of key, whose own is not known: asks the
  * token for a trial signature, and remembers the answer.
  */
 static int match_by_trial(struct prov_key *key, struct prov_key *other)
@@ -76,13 +76,11 @@ static int keymgmt_match(const void *keydata1, const void *keydata2,
     if (key1->alg != key2->alg)
         return 0;
     if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0) {
-        EVP_PKEY *params1 = prov_key_params(key1);
-        EVP_PKEY *params2 = prov_key_params(key2);
-
-        if (key1->alg != &prov_alg_ec)
-            return 1;
-        return params1 != NULL && params2 != NULL &&
-               EVP_PKEY_parameters_eq(params1, params2) == 1;
+        pub1 = prov_key_params(key1);
+        pub2 = prov_key_params(key2);
+        return key1->alg != &prov_alg_ec ||
+               (pub1 != NULL && pub2 != NULL &&
+                EVP_PKEY_parameters_eq(pub1, pub2) == 1);
     }
     if (pub1 != NULL && pub2 != NULL)
         return EVP_PKEY_eq(pub1, pub2) == 1;

@@ -21,6 +21,7 @@ struct candidates {
     struct prov_key *key;
     EVP_PKEY *pkeys[CANDIDATES_MAX]; /* owned */
     size_t count;
+    bool all; /* the search goes on: the first may be a stranger */
 };
 
 /* Same type, and for EC the same curve; takes the reference. */
@@ -110,21 +111,14 @@ static CK_RV from_file(struct prov_key *key, struct candidates *list,
     return prove_candidates(list, CKR_OK, err);
 }
 
-/* Returns whether it may be the public half. */
 static bool visit_object(void *arg, const struct p11_attrs *attrs)
 {
     struct candidates *list = arg;
     struct prov_key *key = list->key;
 
     return add_candidate(list, prov_pubkey(key->ctx, key->alg, attrs,
-                                           p11_key_attrs(key->token_key)));
-}
-
-/* All of them: the search goes on, since the first may be a stranger. */
-static bool visit_and_go_on(void *arg, const struct p11_attrs *attrs)
-{
-    visit_object(arg, attrs);
-    return false;
+                                           p11_key_attrs(key->token_key))) &&
+           !list->all;
 }
 
 static CK_RV from_token(struct prov_key *key, struct candidates *list,
@@ -139,11 +133,12 @@ static CK_RV from_token(struct prov_key *key, struct candidates *list,
         prov_key_set_public(key, list->pkeys[0]);
         list->count = 0;
     }
+    list->all = true;
     for (size_t i = 0; i < 2; i++) {
         if (rv != CKR_OK || prov_key_public(key) != NULL)
             break;
-        rv = p11_key_find_public(key->token_key, hints[i], visit_and_go_on,
-                                 list, err);
+        rv = p11_key_find_public(key->token_key, hints[i], visit_object, list,
+                                 err);
         rv = prove_candidates(list, rv, err);
     }
     return rv;

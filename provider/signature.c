@@ -27,10 +27,9 @@ static void sig_reset(struct sig_ctx *ctx)
 {
     EVP_MD_free(ctx->md);
     EVP_MD_CTX_free(ctx->mdctx);
-    if (ctx->verify_md != NULL)
-        EVP_MD_CTX_free(ctx->verify_md);
-    else
+    if (ctx->verify_md == NULL)
         EVP_PKEY_CTX_free(ctx->verify);
+    EVP_MD_CTX_free(ctx->verify_md);
     ctx->md = NULL;
     ctx->mdctx = NULL;
     ctx->verify_md = NULL;
@@ -51,25 +50,24 @@ static void sig_freectx(void *vctx)
     OPENSSL_free(ctx);
 }
 
+static int dup_digest(EVP_MD_CTX **to, const EVP_MD_CTX *from)
+{
+    if (from == NULL)
+        return 1;
+    *to = EVP_MD_CTX_new();
+    return *to != NULL && EVP_MD_CTX_copy_ex(*to, from);
+}
+
 static int dup_running(struct sig_ctx *dup, const struct sig_ctx *ctx)
 {
-    if (ctx->mdctx != NULL) {
-        dup->mdctx = EVP_MD_CTX_new();
-        if (dup->mdctx == NULL || !EVP_MD_CTX_copy_ex(dup->mdctx, ctx->mdctx))
-            return 0;
-    }
-    if (ctx->verify_md != NULL) {
-        dup->verify_md = EVP_MD_CTX_new();
-        if (dup->verify_md == NULL ||
-            !EVP_MD_CTX_copy_ex(dup->verify_md, ctx->verify_md))
-            return 0;
+    if (!dup_digest(&dup->mdctx, ctx->mdctx) ||
+        !dup_digest(&dup->verify_md, ctx->verify_md))
+        return 0;
+    if (ctx->verify_md != NULL)
         dup->verify = EVP_MD_CTX_get_pkey_ctx(dup->verify_md);
-    } else if (ctx->verify != NULL) {
+    else if (ctx->verify != NULL)
         dup->verify = EVP_PKEY_CTX_dup(ctx->verify);
-        if (dup->verify == NULL)
-            return 0;
-    }
-    return 1;
+    return (ctx->verify == NULL) == (dup->verify == NULL);
 }
 
 static void *sig_dupctx(void *vctx)
