@@ -89,7 +89,7 @@ bool doctor_check_options(struct doctor *d)
 
 static void report_module(struct doctor *d, const struct p11_module *module)
 {
-    CK_INFO info;
+    CK_INFO info = { 0 };
 
     if (P11_CALL(module->fl, C_GetInfo, &info) != CKR_OK)
         doctor_report(d, DOCTOR_WARNING, "",

@@ -59,7 +59,7 @@ static CK_RV check_pin(struct p11_slot *slot, const struct p11_pin *pin,
  */
 static CK_RV check_token(struct p11_slot *slot, struct p11_error *err)
 {
-    CK_TOKEN_INFO now;
+    CK_TOKEN_INFO now = { 0 };
     CK_RV rv = P11_CALL(slot->module->fl, C_GetTokenInfo, slot->id, &now);
 
     if (rv != CKR_OK)
@@ -239,7 +239,7 @@ CK_RV p11_slot_login_context(struct p11_slot *slot,
 bool p11_slot_forgot_us(struct p11_slot *slot,
                         const struct p11_session *session)
 {
-    CK_SESSION_INFO info;
+    CK_SESSION_INFO info = { 0 };
 
     return (slot->token.flags & CKF_LOGIN_REQUIRED) != 0 &&
            P11_CALL(slot->module->fl, C_GetSessionInfo, session->handle,

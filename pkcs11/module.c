@@ -94,10 +94,10 @@ static void before_fork(void)
 
 static void after_fork_in_parent(void)
 {
-    for (struct p11_slot *slot = NULL; (slot = next_slot(slot)) != NULL;) {
+    for (struct p11_slot *slot = NULL; (slot = next_slot(slot)) != NULL;)
         pthread_mutex_unlock(&slot->lock);
+    for (struct p11_slot *slot = NULL; (slot = next_slot(slot)) != NULL;)
         p11_session_pool_resume(slot);
-    }
     unlock_registry();
 }
 
@@ -217,11 +217,12 @@ static CK_RV module_load(const struct p11_module_config *config, void *dl,
         p11_error_call(err, rv, "C_GetFunctionList", config->path);
     else
         rv = call_initialize(m, err);
-    if (rv == CKR_OK)
+    if (rv == CKR_OK) {
         rv = register_handlers(err);
-    if (rv != CKR_OK) {
-        if (m->initialised)
+        if (rv != CKR_OK && m->initialised)
             P11_CALL(m->fl, C_Finalize, NULL);
+    }
+    if (rv != CKR_OK) {
         module_free(m);
         return rv;
     }
@@ -258,13 +259,12 @@ CK_RV p11_module_open(const struct p11_module_config *config,
         ;
     if (m == NULL) {
         rv = module_load(config, dl, module, err);
-        if (rv != CKR_OK)
-            dlclose(dl);
-        goto out;
+    } else {
+        m->refs++;
+        *module = m;
     }
-    dlclose(dl);
-    m->refs++;
-    *module = m;
+    if (m != NULL || rv != CKR_OK)
+        dlclose(dl);
 out:
     pthread_mutex_unlock(&open_lock);
     return rv;

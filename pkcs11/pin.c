@@ -212,8 +212,8 @@ static CK_RV read_variable(const struct p11_pin_source *source,
 static CK_RV read_source(const struct p11_pin_source *source,
                          struct p11_pin *pin, struct p11_error *err)
 {
-    const char *in = source->name != NULL ? " in " : "";
-    const char *name = source->name != NULL ? source->name : "";
+    bool literal = source->kind == P11_PIN_LITERAL;
+    const char *in = literal ? "" : " in ", *name = literal ? "" : source->name;
     CK_RV rv = CKR_OK;
 
     if (source->kind == P11_PIN_FILE)

@@ -150,7 +150,7 @@ static CK_RV look(struct p11_module *module, CK_RV *fault,
         return p11_error_call(err, rv, "C_GetSlotList", module->path);
     }
     for (CK_ULONG i = 0; rv == CKR_OK && i < count; i++) {
-        CK_TOKEN_INFO token;
+        CK_TOKEN_INFO token = { 0 };
         CK_RV answer = P11_CALL(module->fl, C_GetTokenInfo, ids[i], &token);
         struct p11_slot *slot;
 
@@ -174,7 +174,7 @@ static CK_RV look(struct p11_module *module, CK_RV *fault,
 /* slot-description and slot-manufacturer cost C_GetSlotInfo: asked last. */
 static bool slot_matches(const struct p11_slot *slot, const struct p11_uri *uri)
 {
-    CK_SLOT_INFO info;
+    CK_SLOT_INFO info = { 0 };
 
     if (!p11_uri_matches_token(uri, slot->id, &slot->token))
         return false;
@@ -188,7 +188,7 @@ static bool slot_matches(const struct p11_slot *slot, const struct p11_uri *uri)
 static bool library_matches(struct p11_module *module,
                             const struct p11_uri *uri)
 {
-    CK_INFO info;
+    CK_INFO info = { 0 };
 
     return !p11_uri_wants_library_info(uri) ||
            (P11_CALL(module->fl, C_GetInfo, &info) == CKR_OK &&
