@@ -15,6 +15,7 @@
 #include "log.h"
 #include "login.h"
 #include "session.h"
+#include "uri_format.h"
 
 /* Expected sizes: RSA 8192, any named curve or its PrintableString. */
 static const struct p11_attr_spec private_specs[] = {
@@ -93,6 +94,12 @@ const struct p11_attrs *p11_key_attrs(const struct p11_key *key)
 const char *p11_key_where(const struct p11_key *key)
 {
     return key->where;
+}
+
+size_t p11_key_uri(const struct p11_key *key, char *buf, size_t size)
+{
+    return p11_uri_format(&key->slot->token, &key->attrs, CKO_PRIVATE_KEY, buf,
+                          size);
 }
 
 bool p11_key_may_sign(const struct p11_key *key)

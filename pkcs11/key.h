@@ -55,6 +55,12 @@ const struct p11_attrs *p11_key_attrs(const struct p11_key *key);
 /* token "demo", object "signer": for messages; no PIN. */
 const char *p11_key_where(const struct p11_key *key);
 
+/*
+ * The URI that names this key alone, on this token (RFC 7512); no PIN.  As
+ * p11_uri_format().
+ */
+size_t p11_key_uri(const struct p11_key *key, char *buf, size_t size);
+
 /* Whether CKA_SIGN allows signing (true if the token does not say). */
 bool p11_key_may_sign(const struct p11_key *key);
 

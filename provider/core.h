@@ -20,6 +20,10 @@
 #define PROV_PROPERTIES "provider=hsmsign"
 #define PROV_NOT_OURS   "provider!=hsmsign"
 
+/* The PEM block that wraps a URI; encoder.c writes what decoder.c reads. */
+#define PROV_URI_LABEL   "PKCS#11 PROVIDER URI"
+#define PROV_URI_VERSION "PKCS#11 Provider URI v1.0"
+
 /* The name of the one signature operation, which serves all types of key. */
 #define PROV_SIGNATURE "HSMSIGN"
 
@@ -41,7 +45,7 @@ struct prov_offer {
         .fips = (const OSSL_ALGORITHM[])list(PROV_PROPERTIES ",fips=yes"),     \
     }
 extern const struct prov_offer prov_keymgmts, prov_signatures, prov_stores,
-    prov_decoders;
+    prov_decoders, prov_encoders;
 
 /* More than the rows of pkcs11/rv. */
 #define PROV_REASONS 255

@@ -18,9 +18,7 @@
 #include <string.h>
 #include "key.h"
 
-#define PEM_LABEL "PKCS#11 PROVIDER URI"
 #define STRUCTURE "pkcs11-provider-uri"
-#define VERSION   "PKCS#11 Provider URI v1.0"
 
 /*
  * One PEM block on its way through libcrypto, in this thread.  The decoder of
@@ -79,8 +77,8 @@ static char *unwrap(const unsigned char *der, long size)
         return NULL;
     p = inside;
     version = get_value(&p, inside + len, V_ASN1_VISIBLESTRING, &version_len);
-    if (version == NULL || version_len != (long)strlen(VERSION) ||
-        memcmp(version, VERSION, strlen(VERSION)) != 0)
+    if (version == NULL || version_len != (long)strlen(PROV_URI_VERSION) ||
+        memcmp(version, PROV_URI_VERSION, strlen(PROV_URI_VERSION)) != 0)
         return NULL;
     uri = get_value(&p, inside + len, V_ASN1_UTF8STRING, &uri_len);
     if (uri == NULL || p != inside + len || memchr(uri, 0, (size_t)uri_len))
@@ -106,7 +104,8 @@ static int decode_block(struct prov_ctx *ctx, unsigned char *der, size_t len,
     /* Nobody else will say so: the label is ours. */
     if (text == NULL)
         return prov_raise_rv(ctx, P11_URI_INVALID,
-                             "the PEM block \"" PEM_LABEL "\" does not hold "
+                             "the PEM block \"" PROV_URI_LABEL
+                             "\" does not hold "
                              "a URI; write it anew with hsmsign uri2pem");
     OPENSSL_clear_free(text, strlen(text));
 
@@ -143,7 +142,7 @@ static int pem_decode(void *vctx, OSSL_CORE_BIO *in, int selection,
     ERR_set_mark();
     found = PEM_read_bio(bio, &name, &header, &der, &len);
     ERR_pop_to_mark();
-    if (found && strcmp(name, PEM_LABEL) == 0)
+    if (found && strcmp(name, PROV_URI_LABEL) == 0)
         ok = decode_block(ctx, der, (size_t)len, cb, arg);
     OPENSSL_free(name);
     OPENSSL_free(header);

@@ -46,6 +46,13 @@ EVP_PKEY *prov_key_params(const struct prov_key *key)
     return pub != NULL ? pub : key->params;
 }
 
+int prov_key_bits(const struct prov_key *key)
+{
+    const EVP_PKEY *params = prov_key_params(key);
+
+    return params != NULL ? EVP_PKEY_get_bits(params) : key->alg->bits;
+}
+
 void prov_key_set_public(struct prov_key *key, EVP_PKEY *pub)
 {
     EVP_PKEY *none = NULL;

@@ -45,6 +45,9 @@ EVP_PKEY *prov_key_public(const struct prov_key *key);
 /* The same, or else what holds the key's domain parameters; may be NULL. */
 EVP_PKEY *prov_key_params(const struct prov_key *key);
 
+/* The size of the key in bits; 0 while not known. */
+int prov_key_bits(const struct prov_key *key);
+
 /* Make pub the public half; takes the reference.  The first one stays. */
 void prov_key_set_public(struct prov_key *key, EVP_PKEY *pub);
 

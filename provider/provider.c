@@ -22,7 +22,8 @@ static struct prov_ctx *live;
 static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
 {
     static const struct prov_offer *const offers[] = {
-        &prov_keymgmts, &prov_signatures, &prov_stores, &prov_decoders
+        &prov_keymgmts, &prov_signatures, &prov_stores, &prov_decoders,
+        &prov_encoders
     };
     const struct prov_ctx *ctx = provctx;
 
