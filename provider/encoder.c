@@ -100,8 +100,9 @@ static int enc_text(void *vctx, OSSL_CORE_BIO *cout, const void *keydata,
                     OSSL_PASSPHRASE_CALLBACK *cb, void *arg)
 {
     const struct prov_ctx *ctx = vctx;
-    const struct prov_key *key = keydata;
-    EVP_PKEY *pub = prov_key_public(key);
+    /* Not const: its public half may become known. */
+    struct prov_key *key = (struct prov_key *)keydata;
+    EVP_PKEY *pub;
     char uri[P11_URI_MAX + 1];
     BIO *out;
     int ok;
@@ -112,6 +113,7 @@ static int enc_text(void *vctx, OSSL_CORE_BIO *cout, const void *keydata,
     if (abstract != NULL || !key_uri(ctx, key, uri, sizeof(uri)))
         return 0;
     out = BIO_new_from_core_bio(ctx->libctx, cout);
+    pub = prov_key_need_public(key);
     ok = out != NULL &&
          BIO_printf(out, "PKCS#11 Private-Key: (%s, %d bit)\nURI: %s\n",
                     key->alg->name, prov_key_bits(key), uri) > 0 &&

@@ -61,14 +61,19 @@ void prov_key_set_public(struct prov_key *key, EVP_PKEY *pub)
         EVP_PKEY_free(pub);
 }
 
-static CK_RV make_trial(struct prov_key *key, struct prov_trial *trial,
-                        struct p11_error *err)
+/* What is signed to prove that a public half belongs to a private key. */
+static const char trial_text[] =
+    "hsmsign: trial signature, to prove the public key";
+
+CK_RV prov_trial_make(struct prov_key *key, const char *text,
+                      struct prov_trial *trial, struct p11_error *err)
 {
     struct sig_params params = { .pad = RSA_PKCS1_PADDING };
-    const unsigned char *in = (const unsigned char *)PROV_TRIAL_TEXT;
-    size_t len = strlen(PROV_TRIAL_TEXT);
+    const unsigned char *in = (const unsigned char *)text;
+    size_t len = strlen(text);
     unsigned char digest[32];
 
+    trial->text = text;
     if (key->alg->default_digest != NULL) {
         if (!EVP_Q_digest(key->ctx->libctx, key->alg->default_digest,
                           PROV_NOT_OURS, in, len, digest, &len))
@@ -83,8 +88,8 @@ static CK_RV make_trial(struct prov_key *key, struct prov_trial *trial,
 }
 
 /* A signature that does not verify is an answer, not an error. */
-static bool trial_verifies(struct prov_key *key, EVP_PKEY *pub,
-                           const struct prov_trial *trial)
+bool prov_trial_verifies(const struct prov_key *key, EVP_PKEY *pub,
+                         const struct prov_trial *trial)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     bool verifies;
@@ -95,8 +100,8 @@ static bool trial_verifies(struct prov_key *key, EVP_PKEY *pub,
                                        key->ctx->libctx, PROV_NOT_OURS, pub,
                                        NULL) > 0 &&
                EVP_DigestVerify(ctx, trial->sig, trial->len,
-                                (const unsigned char *)PROV_TRIAL_TEXT,
-                                strlen(PROV_TRIAL_TEXT)) == 1;
+                                (const unsigned char *)trial->text,
+                                strlen(trial->text)) == 1;
     EVP_MD_CTX_free(ctx);
     ERR_pop_to_mark();
     return verifies;
@@ -114,7 +119,7 @@ CK_RV prov_key_prove(struct prov_key *key, EVP_PKEY *candidate, bool *proved,
     if (trial == NULL) {
         trial = OPENSSL_zalloc(sizeof(*trial));
         rv = trial != NULL
-                 ? make_trial(key, trial, err)
+                 ? prov_trial_make(key, trial_text, trial, err)
                  : p11_error_set(err, CKR_HOST_MEMORY, "no memory to sign");
         if (rv != CKR_OK) {
             OPENSSL_free(trial);
@@ -126,7 +131,7 @@ CK_RV prov_key_prove(struct prov_key *key, EVP_PKEY *candidate, bool *proved,
             trial = none;
         }
     }
-    *proved = trial_verifies(key, candidate, trial);
+    *proved = prov_trial_verifies(key, candidate, trial);
     return CKR_OK;
 }
 
@@ -141,10 +146,10 @@ CK_RV prov_key_check_same(struct prov_key *key, struct p11_error *err)
         return CKR_OK;
     /* An RSA key's modulus was compared when it was found. */
     if (pub != NULL && key->alg != &prov_alg_rsa) {
-        rv = make_trial(key, &trial, err);
+        rv = prov_trial_make(key, trial_text, &trial, err);
         if (rv != CKR_OK)
             return rv;
-        if (!trial_verifies(key, pub, &trial))
+        if (!prov_trial_verifies(key, pub, &trial))
             return p11_error_call(err, P11_KEY_CHANGED, "C_Sign",
                                   p11_key_where(key->token_key));
     }

@@ -16,10 +16,9 @@
 
 /* The longest signature: RSA 16384. */
 #define PROV_SIGNATURE_MAX 2048
-/* What is signed to prove that a public half belongs to a private key. */
-#define PROV_TRIAL_TEXT "hsmsign: trial signature, to prove the public key"
-
+/* A signature that proves something about the public half. */
 struct prov_trial {
+    const char *text; /* what was signed; static */
     size_t len;
     unsigned char sig[PROV_SIGNATURE_MAX];
 };
@@ -58,6 +57,20 @@ void prov_key_set_public(struct prov_key *key, EVP_PKEY *pub);
  */
 CK_RV prov_key_prove(struct prov_key *key, EVP_PKEY *candidate, bool *proved,
                      struct p11_error *err);
+
+/*
+ * The public half for whom nothing else will do: that of an EC key which is
+ * not known yet is told by two signatures, and then known.  NULL while it is
+ * not; if that is because the token did not sign, the reason is raised.
+ * Blocks.
+ */
+EVP_PKEY *prov_key_need_public(struct prov_key *key);
+
+/* Sign text on the token; see whether pub verifies what was signed. */
+CK_RV prov_trial_make(struct prov_key *key, const char *text,
+                      struct prov_trial *trial, struct p11_error *err);
+bool prov_trial_verifies(const struct prov_key *key, EVP_PKEY *pub,
+                         const struct prov_trial *trial);
 
 /*
  * After a signature: whether the key that made it is the one that was loaded.

@@ -123,15 +123,16 @@ static int keymgmt_import(void *keydata, int selection,
 static int keymgmt_export(void *keydata, int selection, OSSL_CALLBACK *cb,
                           void *arg)
 {
-    const struct prov_key *key = keydata;
-    EVP_PKEY *pkey = (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0
-                         ? prov_key_public(key)
-                         : prov_key_params(key);
+    struct prov_key *key = keydata;
+    EVP_PKEY *pkey;
 
     /* Tried for every signature, so that nothing is raised. */
     if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 &&
         key->token_key != NULL)
         return 0;
+    pkey = (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0
+               ? prov_key_need_public(key)
+               : prov_key_params(key);
     if (pkey == NULL)
         return prov_raise_rv(key->ctx, P11_NO_PUBLIC,
                              "%s: put its public key or certificate on the "
@@ -196,9 +197,14 @@ static int get_sizes(const struct prov_key *key, OSSL_PARAM params[])
 static int keymgmt_get_params(void *keydata, OSSL_PARAM params[])
 {
     struct prov_key *key = keydata;
+    bool is_wanted =
+        OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_PUB_KEY) != NULL ||
+        OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY) != NULL;
     EVP_PKEY *pkey =
-        key->alg == &prov_alg_ec ? prov_key_params(key) : prov_key_public(key);
+        is_wanted ? prov_key_need_public(key) : prov_key_public(key);
 
+    if (key->alg == &prov_alg_ec)
+        pkey = prov_key_params(key);
     return pkey != NULL ? EVP_PKEY_get_params(pkey, params)
                         : get_sizes(key, params);
 }

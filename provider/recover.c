@@ -8,8 +8,12 @@
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/objects.h>
 #include <openssl/params.h>
+#include <string.h>
+#include "key.h"
+#include "pkcs11/log.h"
 #include "recover.h"
 
 /* The numbers of one recovery, of which libcrypto's BN_CTX is the owner. */
@@ -139,4 +143,69 @@ out:
     EC_GROUP_free(rec.group);
     BN_CTX_free(rec.bn);
     return count;
+}
+
+/* Of the keys that one signature tells, the one that a second verifies with. */
+static EVP_PKEY *tell(const struct prov_key *key,
+                      const struct prov_trial trials[2])
+{
+    OSSL_LIB_CTX *libctx = key->ctx->libctx;
+    EVP_PKEY *pkeys[PROV_RECOVER_MAX], *told = NULL;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    size_t len, count = 0;
+
+    ERR_set_mark();
+    if (EVP_Q_digest(libctx, key->alg->default_digest, PROV_NOT_OURS,
+                     trials[0].text, strlen(trials[0].text), digest, &len))
+        count = prov_ecdsa_recover(libctx, PROV_NOT_OURS, key->params, digest,
+                                   len, trials[0].sig, trials[0].len, pkeys);
+    for (size_t i = 0; i < count; i++) {
+        if (told == NULL && prov_trial_verifies(key, pkeys[i], &trials[1]))
+            told = pkeys[i];
+        else
+            EVP_PKEY_free(pkeys[i]);
+    }
+    ERR_pop_to_mark();
+    return told;
+}
+
+static CK_RV recover(struct prov_key *key, struct p11_error *err)
+{
+    static const char *const texts[2] = {
+        "hsmsign: first signature, to tell the public key",
+        "hsmsign: second signature, to tell the public key"
+    };
+    struct prov_trial trials[2];
+    CK_RV rv = CKR_OK;
+    EVP_PKEY *pub;
+
+    if (key->alg != &prov_alg_ec || key->token_key == NULL ||
+        key->params == NULL || !p11_key_may_sign(key->token_key))
+        return CKR_OK;
+    for (int i = 0; i < 2 && rv == CKR_OK; i++)
+        rv = prov_trial_make(key, texts[i], &trials[i], err);
+    if (rv != CKR_OK)
+        return rv;
+    pub = tell(key, trials);
+    if (pub != NULL) {
+        p11_log(P11_LOG_INFO, "%s: its public key was told by two signatures",
+                p11_key_where(key->token_key));
+        prov_key_set_public(key, pub);
+    }
+    return CKR_OK;
+}
+
+EVP_PKEY *prov_key_need_public(struct prov_key *key)
+{
+    struct p11_error err;
+    CK_RV rv;
+
+    if (prov_key_public(key) == NULL) {
+        ERR_set_mark();
+        rv = recover(key, &err);
+        ERR_pop_to_mark();
+        if (rv != CKR_OK)
+            prov_raise(key->ctx, &err);
+    }
+    return prov_key_public(key);
 }

@@ -290,7 +290,7 @@ static int verify_begin(struct sig_ctx *ctx, bool digest, const char *mdname,
 
     if (!sig_begin(ctx, keydata))
         return 0;
-    pub = prov_key_public(ctx->key);
+    pub = prov_key_need_public(ctx->key);
     if (pub == NULL)
         return prov_raise_rv(ctx->prov, P11_NO_PUBLIC,
                              "a public key is needed to verify; name its "

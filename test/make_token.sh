@@ -68,6 +68,7 @@ ec p256 P-256
 ec p384 P-384
 ec p521 P-521
 make_key ed25519 ED25519
+make_key ed25519-bare ED25519
 ec p256-bare P-256
 ec p256-cert P-256
 ec p256-label P-256
@@ -80,11 +81,13 @@ for name in rsa2048 rsa3072 rsa4096 p256 p384 p521 ed25519 p256-bare p256-cert p
     import demo 1234 "$name" $id
     id=$((id + 1))
 done
+import demo 1234 ed25519-bare 20
 import demo 1234 twin 30
 import demo 1234 twin 31
 import second "$(cat second.pin)" rsa2048 10
 
 tool --delete-object --type pubkey --label p256-bare
+tool --delete-object --type pubkey --label ed25519-bare
 tool --delete-object --type pubkey --label p256-cert
 quiet openssl x509 -in p256-cert.pem -outform DER -out p256-cert.der
 tool --write-object p256-cert.der --type cert --label other --id 18

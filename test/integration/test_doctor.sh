@@ -17,10 +17,10 @@ make_conf "$conf" pkcs11-module-token-pin=1234
 examine 'a sound set-up passes' 0 'signature: made and verified' \
     --key "$(uri rsa2048)" --cert "$HSMSIGN_TOKEN/rsa2048.pem"
 check 'and no line of it is an error or a warning' sh -c '! grep -qE "^(error|warning)" stdout'
-examine 'an EC key without public half is a warning' 0 'public half: not known' \
-    --key "$(uri p256-bare)"
+examine 'a key without public half is a warning' 0 'public half: not known' \
+    --key "$(uri ed25519-bare)"
 examine 'its certificate proves it' 0 'signature: made and verified' \
-    --key "$(uri p256-bare)" --cert "$HSMSIGN_TOKEN/p256-bare.pem"
+    --key "$(uri ed25519-bare)" --cert "$HSMSIGN_TOKEN/ed25519-bare.pem"
 examine 'a certificate of another key is named' 1 "is not the key's" \
     --key "$(uri p256)" --cert "$HSMSIGN_TOKEN/p384.pem"
 examine 'a missing key is named' 1 'no private key matches' --key "$(uri nothing)"

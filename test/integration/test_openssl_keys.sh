@@ -219,6 +219,12 @@ without_public_half() {
 }
 
 # What needs the public half says what is missing.
+# An EC key tells its public half by its signatures, an Edwards key cannot.
+tells_public_half() {
+    check "$2, the public half is told by signatures" pubout "$1"
+    check "$2, a certificate has its named curve" named_curve "$1"
+}
+
 misses_public_half() {
     check "$2, req -new says where to name the certificate" \
         says hsmsign-public-file \
@@ -245,7 +251,8 @@ test_public_file() {
         make_conf openssl.cnf 'pkcs11-module-token-pin = 1234' \
             "hsmsign-public-file = $file"
         without_public_half "${file##*/} configured, of other keys"
-        misses_public_half p256-bare "with ${file##*/}, of other keys"
+        tells_public_half p256-bare "with ${file##*/}, of other keys"
+        misses_public_half ed25519-bare "with ${file##*/}, of other keys"
     done
     check 'a file of other keys does not harm a key that knows its own' \
         pubout p384
@@ -260,7 +267,8 @@ test_public_halves() {
 
     make_conf openssl.cnf 'pkcs11-module-token-pin = 1234'
     without_public_half 'nothing configured'
-    misses_public_half p256-bare 'with nothing configured'
+    tells_public_half p256-bare 'with nothing configured'
+    misses_public_half ed25519-bare 'with nothing configured'
     for key in p256 p256-cert p256-label; do
         check "the public half of $key is found" pubout "$key"
         check "a certificate of $key has its named curve" named_curve "$key"
@@ -277,7 +285,7 @@ test_public_halves() {
         --label p256-bare --id 99
     make_conf openssl.cnf 'pkcs11-module-token-pin = 1234'
     without_public_half 'a stranger with its label on the token'
-    misses_public_half p256-bare 'with a stranger on the token'
+    tells_public_half p256-bare 'with a stranger on the token'
 }
 
 test_names
