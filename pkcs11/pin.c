@@ -6,12 +6,15 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+#include "command.h"
 #include "log.h"
 #include "pin.h"
 
@@ -80,6 +83,14 @@ bool p11_pin_equal(const struct p11_pin *a, const struct p11_pin *b)
     return differ == 0;
 }
 
+static const struct {
+    const char *prefix, *what;
+} kinds[] = {
+    [P11_PIN_FILE] = { "file:", "file" },
+    [P11_PIN_ENV] = { "env:", "environment variable" },
+    [P11_PIN_COMMAND] = { "command:", "command" },
+};
+
 CK_RV p11_pin_source_set(enum p11_pin_kind kind, const char *value,
                          const char *origin, struct p11_pin_source *source,
                          struct p11_error *err)
@@ -93,8 +104,7 @@ CK_RV p11_pin_source_set(enum p11_pin_kind kind, const char *value,
     } else {
         if (value[0] == '\0')
             return p11_error_set(err, P11_CONFIG, "%s names no %s", origin,
-                                 kind == P11_PIN_FILE ? "file"
-                                                      : "environment variable");
+                                 kinds[kind].what);
         source->name = strdup(value);
     }
     if (source->literal == NULL && source->name == NULL)
@@ -107,10 +117,13 @@ CK_RV p11_pin_source_set(enum p11_pin_kind kind, const char *value,
 CK_RV p11_pin_source_parse(const char *value, const char *origin,
                            struct p11_pin_source *source, struct p11_error *err)
 {
-    if (strncmp(value, "file:", 5) == 0)
-        return p11_pin_source_set(P11_PIN_FILE, value + 5, origin, source, err);
-    if (strncmp(value, "env:", 4) == 0)
-        return p11_pin_source_set(P11_PIN_ENV, value + 4, origin, source, err);
+    for (unsigned kind = P11_PIN_FILE; kind <= P11_PIN_COMMAND; kind++) {
+        size_t len = strlen(kinds[kind].prefix);
+
+        if (strncmp(value, kinds[kind].prefix, len) == 0)
+            return p11_pin_source_set((enum p11_pin_kind)kind, value + len,
+                                      origin, source, err);
+    }
     return p11_pin_source_set(P11_PIN_LITERAL, value, origin, source, err);
 }
 
@@ -145,18 +158,44 @@ void p11_pin_source_clear(struct p11_pin_source *source)
     memset(source, 0, sizeof(*source));
 }
 
+/* Milliseconds, by a clock that nobody sets. */
+static long now(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (long)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* As read(); ETIMEDOUT when nothing comes. */
+static ssize_t read_until(long deadline, int fd, void *buf, size_t size)
+{
+    ssize_t n;
+
+    do {
+        struct pollfd pfd = { fd, POLLIN, 0 };
+        long left = deadline - now();
+
+        n = poll(&pfd, 1, left > 0 ? (int)left : 0);
+        if (n == 0)
+            errno = ETIMEDOUT;
+        if (n > 0)
+            n = read(fd, buf, size);
+        else
+            n = -1;
+    } while (n < 0 && (errno == EINTR || errno == EAGAIN));
+    return n;
+}
+
 /*
  * Read the first line, without its end, into pin.  A byte at a time: nothing
  * behind the line ever gets into memory, and it is done once a login.
  */
-static bool read_line(int fd, struct p11_pin *pin)
+static bool read_line(long deadline, int fd, struct p11_pin *pin)
 {
-    ssize_t n;
-
     while (pin->len < sizeof(pin->bytes)) {
-        n = read(fd, pin->bytes + pin->len, 1);
-        if (n < 0 && errno == EINTR)
-            continue;
+        ssize_t n = read_until(deadline, fd, pin->bytes + pin->len, 1);
+
         if (n <= 0)
             return n == 0;
         if (pin->bytes[pin->len] == '\n') {
@@ -172,25 +211,62 @@ static bool read_line(int fd, struct p11_pin *pin)
 static CK_RV read_file(const struct p11_pin_source *source, struct p11_pin *pin,
                        struct p11_error *err)
 {
-    struct stat st;
+    /* Not blocking: a FIFO's writer may never come. */
+    int fd = open(source->name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     CK_RV rv = CKR_OK;
-    int fd;
+    struct stat st;
 
-    /* Opening a FIFO waits for its writer, and a signal may end that. */
-    do {
-        fd = open(source->name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    } while (fd < 0 && errno == EINTR);
     if (fd >= 0 && fstat(fd, &st) == 0 && (st.st_mode & 077) != 0 &&
         !S_ISDIR(st.st_mode))
         p11_log(P11_LOG_WARNING,
                 "%s: others may use the PIN file %s (mode %04o); chmod 600 it",
                 source->origin, source->name, (unsigned)st.st_mode & 07777);
-    if (fd < 0 || !read_line(fd, pin)) /* or EISDIR */
+    if (fd < 0 || !read_line(now() + P11_PIN_WAIT, fd, pin)) /* or EISDIR */
         rv = p11_error_set(err, P11_PIN_SOURCE, "%s: cannot read %s: %m",
                            source->origin, source->name);
     if (fd >= 0)
         (void)close(fd);
     return rv;
+}
+
+/* What follows the first line is read too, so that SIGPIPE kills nobody. */
+static void drain(long deadline, int fd)
+{
+    char rest[256];
+
+    while (read_until(deadline, fd, rest, sizeof(rest)) > 0)
+        ;
+    explicit_bzero(rest, sizeof(rest));
+}
+
+/* The command's arguments are not shown. */
+static CK_RV read_command(const struct p11_pin_source *source,
+                          struct p11_pin *pin, struct p11_error *err)
+{
+    long deadline = now() + P11_PIN_WAIT, left;
+    int shown = (int)strcspn(source->name, " \t"), status;
+    struct p11_command command;
+
+    if (!p11_command_start(&command, source->name))
+        return p11_error_set(err, P11_PIN_SOURCE,
+                             "%s: cannot run %.*s: %m (command: takes an "
+                             "absolute path and arguments)",
+                             source->origin, shown, source->name);
+    if (read_line(deadline, command.fd, pin))
+        drain(deadline, command.fd);
+    left = deadline - now();
+    status = p11_command_end(&command, left > 0 ? left : 0);
+    if (status == P11_COMMAND_LATE)
+        return p11_error_set(err, P11_PIN_SOURCE,
+                             "%s: %.*s was killed: it did not end within %d "
+                             "seconds",
+                             source->origin, shown, source->name,
+                             P11_PIN_WAIT / 1000);
+    if (status != 0 && status != P11_COMMAND_UNKNOWN)
+        return p11_error_set(err, P11_PIN_SOURCE,
+                             "%s: %.*s ended with status %d", source->origin,
+                             shown, source->name, status);
+    return CKR_OK;
 }
 
 /* Not in a program with more rights than its caller's. */
@@ -208,29 +284,45 @@ static CK_RV read_variable(const struct p11_pin_source *source,
     return CKR_OK;
 }
 
+/* "pin-value=$PIN" with PIN unset must not cost one of the token's tries. */
+static CK_RV check_length(const struct p11_pin_source *source,
+                          const struct p11_pin *pin, struct p11_error *err)
+{
+    const char *name = source->kind != P11_PIN_LITERAL ? source->name : "";
+    bool command = source->kind == P11_PIN_COMMAND;
+    int shown = (int)(command ? strcspn(name, " \t") : strlen(name));
+    const char *in = command ? " from " : *name != '\0' ? " in " : "";
+
+    if (pin->len == 0)
+        return p11_error_set(err, P11_PIN_SOURCE, "%s: the PIN%s%.*s is empty",
+                             source->origin, in, shown, name);
+    if (pin->len > P11_PIN_MAX)
+        return p11_error_set(err, P11_PIN_SOURCE,
+                             "%s: the PIN%s%.*s is longer than %d bytes",
+                             source->origin, in, shown, name, P11_PIN_MAX);
+    return CKR_OK;
+}
+
 /* One that is too long has a length above P11_PIN_MAX when it was read. */
 static CK_RV read_source(const struct p11_pin_source *source,
                          struct p11_pin *pin, struct p11_error *err)
 {
-    bool literal = source->kind == P11_PIN_LITERAL;
-    const char *in = literal ? "" : " in ", *name = literal ? "" : source->name;
     CK_RV rv = CKR_OK;
 
-    if (source->kind == P11_PIN_FILE)
+    switch (source->kind) {
+    case P11_PIN_FILE:
         rv = read_file(source, pin, err);
-    else if (source->kind == P11_PIN_ENV)
+        break;
+    case P11_PIN_ENV:
         rv = read_variable(source, pin, err);
-    else
+        break;
+    case P11_PIN_COMMAND:
+        rv = read_command(source, pin, err);
+        break;
+    default:
         memcpy(pin, source->literal, sizeof(*pin));
-    /* "pin-value=$PIN" with PIN unset must not cost one of the token's tries */
-    if (rv == CKR_OK && pin->len == 0)
-        rv = p11_error_set(err, P11_PIN_SOURCE, "%s: the PIN%s%s is empty",
-                           source->origin, in, name);
-    else if (rv == CKR_OK && pin->len > P11_PIN_MAX)
-        rv = p11_error_set(err, P11_PIN_SOURCE,
-                           "%s: the PIN%s%s is longer than %d bytes",
-                           source->origin, in, name, P11_PIN_MAX);
-    return rv;
+    }
+    return rv == CKR_OK ? check_length(source, pin, err) : rv;
 }
 
 static CK_RV ask(const struct p11_pin_request *request, const char *label,

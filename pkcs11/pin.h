@@ -35,19 +35,24 @@ enum p11_pin_kind {
     P11_PIN_NONE,
     P11_PIN_LITERAL, /* the PIN itself */
     P11_PIN_FILE,    /* the first line of a file */
-    P11_PIN_ENV      /* an environment variable, read with secure_getenv */
+    P11_PIN_ENV,     /* an environment variable, read with secure_getenv */
+    P11_PIN_COMMAND  /* the first line that a program prints */
 };
 
 /* Where a PIN comes from.  All zero is "nowhere". */
 struct p11_pin_source {
     enum p11_pin_kind kind;
     struct p11_pin *literal; /* owned; P11_PIN_LITERAL only */
-    char *name;              /* owned; path or variable */
+    char *name;              /* owned; path, variable or command */
     const char *origin;      /* static: the option or attribute, for errors */
 };
 
+/* A file that is a FIFO, or a command, has this long; in milliseconds. */
+#define P11_PIN_WAIT 10000
+
 /*
- * Parse an option's value: "file:PATH", "env:NAME", or else the PIN itself.
+ * Parse an option's value: "file:PATH", "env:NAME", "command:/PATH ARGUMENT..."
+ * (p11_command_start()), or else the PIN itself.
  * origin is the option's name and must be static.  Fills *source, which must
  * be all zero and is to be cleared.  Returns CKR_OK, CKR_HOST_MEMORY, or
  * P11_CONFIG (empty path or name, PIN too long).
@@ -58,7 +63,7 @@ CK_RV p11_pin_source_parse(const char *value, const char *origin,
 
 /*
  * The same for a value whose kind is known: the PIN itself, which may be empty
- * until read, a path, or a name.
+ * until read, a path, a name, or a command.
  */
 CK_RV p11_pin_source_set(enum p11_pin_kind kind, const char *value,
                          const char *origin, struct p11_pin_source *source,
@@ -96,10 +101,12 @@ struct p11_pin_request {
 /*
  * Read the PIN for label afresh; *pin is the caller's to free.  A file gives
  * its first line without the line end ("\n" or "\r\n"); one that others can
- * read (mode & 077) is logged as a warning.  Returns CKR_OK, CKR_HOST_MEMORY,
+ * read (mode & 077) is logged as a warning.  A command gives the same of what
+ * it prints, if its exit status is 0.  Returns CKR_OK, CKR_HOST_MEMORY,
  * P11_NO_PIN (no source, no prompt, no answer or an empty one), or
- * P11_PIN_SOURCE (unreadable, empty, longer than P11_PIN_MAX) with a text that
- * names origin and place.  Blocks on the file system, or for a person.
+ * P11_PIN_SOURCE (unreadable, failed, late, empty, longer than P11_PIN_MAX)
+ * with a text that names origin and place.  Blocks on the file system, for
+ * P11_PIN_WAIT at most, or for a person.
  */
 CK_RV p11_pin_get(const struct p11_pin_request *request, const char *label,
                   struct p11_pin **pin, struct p11_error *err);

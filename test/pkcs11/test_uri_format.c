@@ -73,8 +73,7 @@ static void test_uri_is_read_back_as_the_same(void **state)
         CK_ATTRIBUTE *attr;
 
         assert_int_equal(p11_uri_parse(rows[i].uri, &uri, &err), CKR_OK);
-        assert_true(uri->has_type);
-        assert_int_equal(uri->type, rows[i].class);
+        assert_non_null(strstr(rows[i].uri, uri->type.bytes));
         assert_int_equal(uri->object.len, strlen(rows[i].label));
         if (uri->object.present)
             assert_memory_equal(uri->object.bytes, rows[i].label,
