@@ -7,6 +7,7 @@ packages=(
     gcc libc6-dev meson ninja-build pkg-config
     libssl-dev libp11-kit-dev libcmocka-dev
     openssl softhsm2 opensc gnutls-bin valgrind procps
+    python3-pycryptodome python3-ecdsa
     "$@"
 )
 missing=()
