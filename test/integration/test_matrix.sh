@@ -81,7 +81,7 @@ openssl_cannot=(
 )
 # What puts the public half into what it makes: command, type, half; and what
 # hsmsign has to say if there is none.
-limits=('req ec|ed25519|ml-dsa neither')
+limits=('req ed25519|ml-dsa neither')
 limit_reason='hsmsign-public-file'
 
 # like TEXT PATTERN: whether it is one of a|b|*
