@@ -16,6 +16,7 @@ static const struct {
     { "sign", cmd_sign, "sign a document: raw, CMS or CAdES" },
     { "verify", cmd_verify, "check such a signature" },
     { "uri2pem", cmd_uri2pem, "wrap a pkcs11: URI in a PEM file" },
+    { "keys", cmd_keys, "list keys and certificates on tokens" },
     { "doctor", cmd_doctor, "find out why signing does not work" },
 };
 
@@ -34,7 +35,7 @@ static int print_help(void)
 
     (void)printf("usage: hsmsign COMMAND [OPTION]...\n\n");
     for (i = 0; i < N_COMMANDS; i++)
-        (void)printf("  %-10s%s\n", commands[i].name, commands[i].what);
+        (void)printf("  %-12s%s\n", commands[i].name, commands[i].what);
     (void)printf("\n\"hsmsign COMMAND --help\" lists the options of one, "
                  "\"man hsmsign\" explains them.\n");
     return CLI_OK;

@@ -76,14 +76,14 @@ void cli_clean(char *text)
 }
 
 /* The reason comes after the text, with a colon where there is one. */
-static void __attribute__((format(printf, 2, 0)))
-say(const char *tail, const char *format, va_list args)
+static void __attribute__((format(printf, 3, 0)))
+say(const char *head, const char *tail, const char *format, va_list args)
 {
     char line[LINE_MAX_BYTES];
 
     (void)vsnprintf(line, sizeof(line), format, args);
     cli_clean(line);
-    (void)fprintf(stderr, "hsmsign: %s%s\n", line, tail);
+    (void)fprintf(stderr, "hsmsign: %s%s%s\n", head, line, tail);
 }
 
 int cli_usage(const char *command, const char *format, ...)
@@ -94,7 +94,7 @@ int cli_usage(const char *command, const char *format, ...)
     (void)snprintf(hint, sizeof(hint), " (see hsmsign %s%s--help)", command,
                    command[0] == '\0' ? "" : " ");
     va_start(args, format);
-    say(hint, format, args);
+    say("", hint, format, args);
     va_end(args);
     return CLI_USAGE;
 }
@@ -106,9 +106,18 @@ int cli_fail(const char *format, ...)
 
     cli_reason(tail + 2, sizeof(tail) - 2);
     va_start(args, format);
-    say(tail[2] == '\0' ? "" : tail, format, args);
+    say("", tail[2] == '\0' ? "" : tail, format, args);
     va_end(args);
     return CLI_FAILED;
+}
+
+void cli_warn(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    say("warning: ", "", format, args);
+    va_end(args);
 }
 
 static void format_error(char *buf, size_t size, unsigned long error,
@@ -219,9 +228,10 @@ static int check_complete(const struct cli_command *cmd, int argc, char **argv,
                              cmd->options[i].name);
     }
     if (cmd->operand != NULL) {
-        if (optind >= argc)
+        if (optind < argc)
+            values->operand = argv[optind++];
+        else if (!cmd->operand_optional)
             return cli_usage(cmd->name, "the %s is missing", cmd->operand);
-        values->operand = argv[optind++];
     }
     if (optind < argc)
         return cli_usage(cmd->name, "unexpected argument %s", argv[optind]);

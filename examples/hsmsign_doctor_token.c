@@ -8,74 +8,30 @@
 #include <openssl/err.h>
 #include <openssl/params.h>
 #include "hsmsign_doctor.h"
+#include "hsmsign_token.h"
 #include "pkcs11/calls.h"
 #include "pkcs11/key.h"
 #include "pkcs11/login.h"
 #include "pkcs11/session.h"
 #include "provider/config.h"
 
-/* The section of openssl.cnf from which prov_config_load() reads here. */
-struct section {
-    const CONF *conf;
-    const char *name; /* NULL: there is none */
-    const char *provider;
-};
-
-static struct section find_section(const CONF *conf)
-{
-    struct section found = { conf, NULL, "hsmsign" };
-
-    found.name = prov_config_section(conf, &found.provider);
-    return found;
-}
-
-/* Stands in for the core: answers options from a section of the file. */
-static int get_params(const OSSL_CORE_HANDLE *handle, OSSL_PARAM params[])
-{
-    const struct section *section = (const struct section *)handle;
-
-    ERR_set_mark();
-    for (OSSL_PARAM *p = params; p->key != NULL; p++) {
-        const char *value = NULL;
-
-        if (strcmp(p->key, "provider-name") == 0)
-            value = section->provider;
-        else if (section->name != NULL)
-            value = NCONF_get_string(section->conf, section->name, p->key);
-        if (value != NULL && !OSSL_PARAM_set_utf8_ptr(p, value))
-            break;
-    }
-    /* That an option is absent is an error for NCONF only. */
-    ERR_pop_to_mark();
-    return 1;
-}
-
-static bool load_config(const CONF *conf, struct prov_config *config)
-{
-    struct section section = find_section(conf);
-
-    memset(config, 0, sizeof(*config));
-    return prov_config_load(config, (const OSSL_CORE_HANDLE *)&section,
-                            get_params) != 0;
-}
-
 bool doctor_check_options(struct doctor *d)
 {
-    struct section section = find_section(d->conf);
+    const char *provider = "hsmsign";
     struct prov_config config;
     struct p11_error err;
 
-    if (section.name == NULL) {
+    if (prov_config_section(d->conf, &provider) == NULL) {
         doctor_report(d, DOCTOR_WARNING,
                       "see hsmsign-provider(7), or use HSM_MODULE and HSM_PIN",
                       "options: %s activates no hsmsign", d->file);
         return true;
     }
-    if (prov_config_check_file(d->file, section.provider, &err) != CKR_OK) {
+    if (prov_config_check_file(d->file, provider, &err) != CKR_OK) {
         doctor_report(d, DOCTOR_ERROR, "", "options: %s", err.text);
         return false;
     }
-    if (!load_config(d->conf, &config)) {
+    if (!token_config(d->conf, &config)) {
         doctor_report(d, DOCTOR_ERROR, "free memory", "options");
         return false;
     }
@@ -185,7 +141,7 @@ bool doctor_check_token(struct doctor *d)
     /* A file, or a key that another loader serves: nothing to do with us. */
     if (!p11_uri_has_scheme(text))
         return true;
-    if (!load_config(d->conf, &config))
+    if (!token_config(d->conf, &config))
         return false;
     prov_config_module(&config, &wanted);
     if (p11_uri_parse(text, &uri, &err) != CKR_OK) {

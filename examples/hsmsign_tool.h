@@ -91,7 +91,8 @@ struct cli_command {
     const char *name;
     const char *usage; /* the synopsis after "hsmsign" */
     const char *about;
-    const char *operand; /* name of the one operand it needs, or NULL */
+    const char *operand; /* name of the one operand it takes, or NULL */
+    bool operand_optional;
     const struct cli_option *options;
     size_t n_options; /* at most CLI_OPTIONS_MAX */
 };
@@ -119,6 +120,9 @@ int cli_usage(const char *command, const char *format, ...)
  * which is empty afterwards; returns CLI_FAILED.
  */
 int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Say in one line what does not look right, and go on. */
+void cli_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The reason alone, cleaned; "" when the queue is empty, and then it is. */
 void cli_reason(char *buf, size_t size);
@@ -178,5 +182,6 @@ int cmd_sign(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_uri2pem(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_keys(int argc, char **argv);
 
 #endif
