@@ -17,6 +17,7 @@ static const struct {
     { "verify", cmd_verify, "check such a signature" },
     { "uri2pem", cmd_uri2pem, "wrap a pkcs11: URI in a PEM file" },
     { "keys", cmd_keys, "list keys and certificates on tokens" },
+    { "keygen", cmd_keygen, "make a key pair on a token" },
     { "doctor", cmd_doctor, "find out why signing does not work" },
 };
 

@@ -183,5 +183,6 @@ int cmd_verify(int argc, char **argv);
 int cmd_uri2pem(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_keys(int argc, char **argv);
+int cmd_keygen(int argc, char **argv);
 
 #endif
