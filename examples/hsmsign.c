@@ -18,6 +18,8 @@ static const struct {
     { "uri2pem", cmd_uri2pem, "wrap a pkcs11: URI in a PEM file" },
     { "keys", cmd_keys, "list keys and certificates on tokens" },
     { "keygen", cmd_keygen, "make a key pair on a token" },
+    { "csr", cmd_csr, "write a certificate request for a key" },
+    { "selfsign", cmd_selfsign, "write a self-signed certificate for a key" },
     { "doctor", cmd_doctor, "find out why signing does not work" },
 };
 

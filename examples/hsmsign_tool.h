@@ -177,6 +177,11 @@ int certs_load(const char *path, STACK_OF(X509) * certs);
 /* Whom to ask for a PIN; NULL when the only one to ask is the document. */
 const UI_METHOD *pin_prompt(const char *in);
 
+/* hsmsign_subject.c */
+
+/* A name as "/CN=NAME"; NULL when it is none.  The caller frees it. */
+X509_NAME *subject_parse(const char *text);
+
 /* The sub-commands: argv[0] is the sub-command's name. */
 int cmd_sign(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
@@ -184,5 +189,7 @@ int cmd_uri2pem(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_keys(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);
+int cmd_csr(int argc, char **argv);
+int cmd_selfsign(int argc, char **argv);
 
 #endif
