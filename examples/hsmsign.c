@@ -20,6 +20,8 @@ static const struct {
     { "keygen", cmd_keygen, "make a key pair on a token" },
     { "csr", cmd_csr, "write a certificate request for a key" },
     { "selfsign", cmd_selfsign, "write a self-signed certificate for a key" },
+    { "import-cert", cmd_import_cert,
+      "store a key's certificate on its token" },
     { "doctor", cmd_doctor, "find out why signing does not work" },
 };
 

@@ -191,5 +191,6 @@ int cmd_keys(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);
 int cmd_csr(int argc, char **argv);
 int cmd_selfsign(int argc, char **argv);
+int cmd_import_cert(int argc, char **argv);
 
 #endif
