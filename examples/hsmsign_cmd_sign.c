@@ -15,7 +15,8 @@ static const struct cli_option options[] = {
               "the private key: a pkcs11: URI, another OSSL_STORE\n"
               "                      URI or a PEM file" },
     [CERT] = { "cert", "FILE", false,
-               "its certificate (PEM or DER); cms and cades need it" },
+               "its certificate (PEM or DER), or a pkcs11: URI; cms\n"
+               "                      and cades need it" },
     [CHAIN] = { "chain", "FILE", false,
                 "further certificates to put inside (PEM)" },
     [DIGEST] = { "digest", "NAME", false, "sha256 (default), sha384, ..." },
@@ -94,7 +95,11 @@ static int load_certs(struct job *job)
     s->chain = sk_X509_new_null();
     if (s->chain == NULL)
         return cli_fail("certificates");
-    if (!certs_load(o[CERT], s->chain))
+    if (is_store_uri(o[CERT]) && !provider_load(NULL))
+        return cli_fail("provider");
+    if (is_store_uri(o[CERT])
+            ? !certs_load_uri(o[CERT], pin_prompt(o[IN]), s->chain)
+            : !certs_load(o[CERT], s->chain))
         return cli_fail("certificate %s", o[CERT]);
     /* Into the same list, for which a chain with the signer's is no more. */
     if (o[CHAIN] != NULL && !certs_load(o[CHAIN], s->chain))
@@ -183,7 +188,7 @@ static int open_files(struct job *job)
 int cmd_sign(int argc, char **argv)
 {
     static int (*const steps[])(struct job *) = {
-        check_options, load_certs,       open_files,
+        check_options, open_files,       load_certs,
         load_key,      choose_algorithm, make_signature,
     };
     struct job job = { .out = { .fd = -1 } };

@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/store.h>
 #include "hsmsign_tool.h"
 
 /* Documents below this size, in bytes, are done before one could read it. */
@@ -309,6 +310,39 @@ int certs_load(const char *path, STACK_OF(X509) * certs)
         (void)ERR_clear_last_mark();
     BIO_free(bio);
     return ok;
+}
+
+bool is_store_uri(const char *name)
+{
+    return OPENSSL_strncasecmp(name, "pkcs11:", 7) == 0 ||
+           OPENSSL_strncasecmp(name, "file:", 5) == 0;
+}
+
+int certs_load_uri(const char *uri, const UI_METHOD *ui, STACK_OF(X509) * certs)
+{
+    OSSL_STORE_CTX *store;
+    int n = 0, ok;
+
+    /* What is in the queue afterwards is the store's. */
+    ERR_clear_error();
+    store = OSSL_STORE_open(uri, ui, NULL, NULL, NULL);
+    ok = store != NULL && OSSL_STORE_expect(store, OSSL_STORE_INFO_CERT) > 0;
+    while (ok && !OSSL_STORE_eof(store)) {
+        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+        X509 *cert = info != NULL ? OSSL_STORE_INFO_get1_CERT(info) : NULL;
+
+        if (cert != NULL) {
+            ok = push_cert(certs, cert);
+            n++;
+        }
+        /* NULL is a fault if it says why: a file's end is NULL as well. */
+        ok = ok && (info != NULL || ERR_peek_error() == 0);
+        OSSL_STORE_INFO_free(info);
+    }
+    OSSL_STORE_close(store);
+    if (ok && n == 0)
+        ERR_raise(ERR_LIB_OSSL_STORE, OSSL_STORE_R_NOT_A_CERTIFICATE);
+    return ok && n > 0;
 }
 
 const UI_METHOD *pin_prompt(const char *in)

@@ -174,6 +174,16 @@ bool same_file(const char *a, const char *b);
  */
 int certs_load(const char *path, STACK_OF(X509) * certs);
 
+/*
+ * The same for what an OSSL_STORE URI names: pkcs11: (a provider has to be
+ * loaded) or file:.  ui asks for a PIN, NULL asks nobody.  May block on the
+ * token.
+ */
+int certs_load_uri(const char *uri, const UI_METHOD *ui,
+                   STACK_OF(X509) * certs);
+/* Whether name is such a URI, and not a file's name. */
+bool is_store_uri(const char *name);
+
 /* Whom to ask for a PIN; NULL when the only one to ask is the document. */
 const UI_METHOD *pin_prompt(const char *in);
 
