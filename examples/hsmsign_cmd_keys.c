@@ -174,7 +174,7 @@ static int list_token(struct token *t, struct listing *listing)
 
 static bool is_asked_for(const struct token *t, const struct p11_slot *slot)
 {
-    CK_SLOT_INFO info;
+    CK_SLOT_INFO info = { 0 };
 
     return slot->present &&
            p11_uri_matches_token(t->uri, slot->id, &slot->token) &&

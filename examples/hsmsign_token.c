@@ -138,7 +138,7 @@ static bool ask_for_pin(void *arg, const char *label, char *buf, size_t size,
 /* The whole process is logged in, or none of it (PKCS #11 v2.40, 5.6). */
 static bool is_logged_in(const struct token *t)
 {
-    CK_SESSION_INFO info;
+    CK_SESSION_INFO info = { 0 };
 
     return P11_CALL(t->module->fl, C_GetSessionInfo, t->session->handle,
                     &info) == CKR_OK &&
