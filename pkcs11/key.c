@@ -15,7 +15,6 @@
 #include "log.h"
 #include "login.h"
 #include "session.h"
-#include "uri_format.h"
 
 /* Expected sizes: RSA 8192, any named curve or its PrintableString. */
 static const struct p11_attr_spec private_specs[] = {
@@ -96,10 +95,41 @@ const char *p11_key_where(const struct p11_key *key)
     return key->where;
 }
 
-size_t p11_key_uri(const struct p11_key *key, char *buf, size_t size)
+/* A field of CK_TOKEN_INFO: padded with blanks (PKCS #11 v2.40, 3.1). */
+static struct p11_uri_value from_field(CK_UTF8CHAR *text, size_t size)
 {
-    return p11_uri_format(&key->slot->token, &key->attrs, CKO_PRIVATE_KEY, buf,
-                          size);
+    struct p11_uri_value value = { .len = size, .bytes = (char *)text };
+
+    while (value.len > 0 && text[value.len - 1] == ' ')
+        value.len--;
+    value.present = value.len > 0;
+    return value;
+}
+
+static struct p11_uri_value from_attr(const CK_ATTRIBUTE *attr)
+{
+    struct p11_uri_value value = { .present = attr != NULL };
+
+    if (attr != NULL) {
+        value.len = attr->ulValueLen;
+        value.bytes = attr->pValue;
+    }
+    return value;
+}
+
+void p11_key_uri(const struct p11_key *key, char *buf, size_t size)
+{
+    CK_TOKEN_INFO *token = &key->slot->token;
+    char type[] = "private";
+    const struct p11_uri uri = {
+        .token = from_field(token->label, sizeof(token->label)),
+        .serial = from_field(token->serialNumber, sizeof(token->serialNumber)),
+        .object = from_attr(p11_attrs_get(&key->attrs, CKA_LABEL)),
+        .id = from_attr(p11_attrs_get(&key->attrs, CKA_ID)),
+        .type = { true, sizeof(type) - 1, type },
+    };
+
+    p11_uri_describe(&uri, buf, size);
 }
 
 bool p11_key_may_sign(const struct p11_key *key)

@@ -56,10 +56,10 @@ const struct p11_attrs *p11_key_attrs(const struct p11_key *key);
 const char *p11_key_where(const struct p11_key *key);
 
 /*
- * The URI that names this key alone, on this token (RFC 7512); no PIN.  As
- * p11_uri_format().
+ * The URI that names this key alone, by all that it and its token go by; no
+ * PIN.  As p11_uri_describe().
  */
-size_t p11_key_uri(const struct p11_key *key, char *buf, size_t size);
+void p11_key_uri(const struct p11_key *key, char *buf, size_t size);
 
 /* Whether CKA_SIGN allows signing (true if the token does not say). */
 bool p11_key_may_sign(const struct p11_key *key);

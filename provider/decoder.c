@@ -58,9 +58,10 @@ get_value(const unsigned char **p, const unsigned char *end, int tag, long *len)
     int found, class;
     int form = ASN1_get_object(&value, len, &found, &class, end - value);
 
-    /* Bit 7 is an error, bit 0 an indefinite length. */
+    /* Bit 7 is an error, bit 0 an indefinite length; and DER is minimal. */
     if (form != (tag == V_ASN1_SEQUENCE ? V_ASN1_CONSTRUCTED : 0) ||
-        found != tag || class != V_ASN1_UNIVERSAL)
+        found != tag || class != V_ASN1_UNIVERSAL ||
+        ASN1_object_size(form != 0, (int)*len, tag) != value - *p + *len)
         return NULL;
     *p = value + *len;
     return value;

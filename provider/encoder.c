@@ -31,13 +31,17 @@ static int enc_does_selection(void *provctx, int selection)
 static int key_uri(const struct prov_ctx *ctx, const struct prov_key *key,
                    char *uri, size_t size)
 {
+    struct p11_uri *parsed = NULL;
+    struct p11_error err;
+    CK_RV rv;
+
     if (key->token_key == NULL)
         return prov_raise_rv(ctx, P11_PARAMETER, "the key is a public key");
-    if (p11_key_uri(key->token_key, uri, size) == 0)
-        return prov_raise_rv(ctx, P11_URI_INVALID,
-                             "%s: its URI would be longer than %d bytes",
-                             p11_key_where(key->token_key), P11_URI_MAX);
-    return 1;
+    p11_key_uri(key->token_key, uri, size);
+    /* A label may be no UTF-8, or too long. */
+    rv = p11_uri_parse(uri, &parsed, &err);
+    p11_uri_free(parsed);
+    return rv == CKR_OK || prov_raise(ctx, &err);
 }
 
 /* The DER that decoder.c reads; returns its length, to be freed, or <= 0. */

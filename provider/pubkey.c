@@ -108,8 +108,9 @@ static EVP_PKEY *point_key(struct prov_ctx *ctx, const struct prov_alg *alg,
                            const CK_ATTRIBUTE *curve,
                            const unsigned char *point, size_t len)
 {
+    /* One byte is the point at infinity, which libcrypto would take. */
     if (alg == &prov_alg_ec)
-        return ec_key(ctx, curve, point, len);
+        return len > 1 ? ec_key(ctx, curve, point, len) : NULL;
     return EVP_PKEY_new_raw_public_key_ex(ctx->libctx, alg->name, PROV_NOT_OURS,
                                           point, len);
 }

@@ -94,6 +94,7 @@ expected() {
 lists_exactly() {
     expected > want << 'END'
 private ed25519 ed25519 16
+private ed25519 ed25519-bare 20
 private ec:P-256 p256 13
 private ec:P-256 p256-bare 17
 private ec:P-256 p256-cert 18
@@ -141,7 +142,7 @@ names_one_each() {
         one_line one || { echo "p11tool: $uri" >&2 && return 1; }
         n=$((n + 1))
     done 3< listing
-    equal 23 "$n"
+    equal 24 "$n"
 }
 
 no_login_to_several() {
@@ -545,7 +546,7 @@ test_certificates() {
     check "a digest for Ed25519 is a usage error" fails 2 'ED25519' csr \
         --key "${made[ed25519]}" --subject /CN=x --digest sha256 --out x
     check "a key without public half is an error with a remedy" fails 1 'hsmsign-public-file' \
-        csr --key "$DEMO;object=p256-bare" --subject /CN=x --out x
+        csr --key "$DEMO;object=ed25519-bare" --subject /CN=x --out x
 }
 
 # ------------------------------------------------------- import-cert
@@ -593,9 +594,9 @@ import_wrong() { # key
 
 # No public half anywhere: the certificate is proved by a signature.
 import_bare() {
-    hs import-cert --key "$DEMO;object=p256-bare" --cert "$T/p256-bare.pem" > out &&
-        equal "$DEMO;object=p256-bare;type=cert;id=%17" "$(cat out)" &&
-        hs csr --key "$DEMO;object=p256-bare" --subject /CN=x --out bare.csr &&
+    hs import-cert --key "$DEMO;object=ed25519-bare" --cert "$T/ed25519-bare.pem" > out &&
+        equal "$DEMO;object=ed25519-bare;type=cert;id=%20" "$(cat out)" &&
+        hs csr --key "$DEMO;object=ed25519-bare" --subject /CN=x --out bare.csr &&
         plain req -in bare.csr -verify -noout
 }
 

@@ -74,7 +74,7 @@ static void test_text_shows_type_size_and_uri_without_pin(void **state)
     assert_int_equal(EVP_PKEY_print_private(bio, key, 0, NULL), 1);
     text = text_of(bio);
     assert_non_null(strstr(text, "(RSA, 3072 bit)\nURI: pkcs11:token=demo;"));
-    assert_non_null(strstr(text, ";object=rsa3072;type=private\n"));
+    assert_non_null(strstr(text, ";object=rsa3072;type=private;id=%11\n"));
     assert_non_null(strstr(text, "Public-Key: (3072 bit)"));
     assert_null(strstr(text, "1234"));
     assert_null(strstr(text, "pin"));
