@@ -148,8 +148,8 @@ apache_serves() {
     local -a old=()
 
     listening apache_start && trusts && two_children || return 1
-    mapfile -t old < <(new_children)
-    worker=${old[0]}
+    # Without process substitution, which needs /proc.
+    new_children > cell/old && mapfile -t old < cell/old && worker=${old[0]}
     has_dropped_rights || return 1
     kill -USR1 "$(cat cell/pid)" &&
         until_true 10 two_children && trusts
@@ -158,10 +158,12 @@ apache_serves() {
 # ---- haproxy ----
 
 haproxy_start() {
-    case $named in
-    file:* | pkcs11:*) cp "$cert" cell/haproxy.pem ;;
-    *) cat "$cert" "$named" > cell/haproxy.pem ;;
-    esac
+    local file=$named
+
+    if [ "$way" = PEM ]; then
+        file=cell/haproxy.pem
+        cat "$cert" "$named" > "$file"
+    fi
     {
         echo global
         [ -z "$owner" ] || printf '%s\n' "user $owner" "group $owner"
@@ -173,7 +175,7 @@ defaults
     timeout client 5s
     timeout server 5s
 frontend https
-    bind 127.0.0.1:$port ssl crt cell/haproxy.pem
+    bind 127.0.0.1:$port ssl crt $file
     http-request return status 200 content-type text/plain hdr X-Worker "%pid" string hello
 CONF
     } > cell/haproxy.cfg
@@ -223,6 +225,9 @@ fi
 if subject haproxy haproxy -v; then
     for k in rsa2048 p256 p256-bare ed25519; do
         cell $k PEM haproxy_serves
+    done
+    for k in rsa2048 p256; do
+        cannot="from file 'file:" cell $k URI haproxy_serves
     done
 fi
 if subject stunnel stunnel4 -version; then

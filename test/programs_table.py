@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Make the README's table of programs from what their tests wrote.
+
+  programs_table.py RESULTS...                  prints the table
+  programs_table.py --into README.md RESULTS... writes it between the markers
+
+RESULTS is the file that HSMSIGN_RESULTS named while the tests ran; each line
+is program, its version, OpenSSL's version, key, way and result, separated by
+tabs.  A later line replaces an earlier one for the same cell.  A file that has
+a failure in it makes no table.
+"""
+import argparse
+import sys
+
+BEGIN = "<!-- programs: made by test/programs_table.py -->"
+END = "<!-- programs: end -->"
+WAYS = ["PEM", "URI"]
+KEYS = {  # in the table's order
+    "rsa2048": "RSA",
+    "p256": "EC",
+    "p256-bare": "EC alone",
+    "ed25519": "Ed25519",
+}
+RESULTS = {"works", "cannot", "wants the private key", "fails"}
+
+
+def read(names):
+    """Returns {(program, version, openssl): {(key, way): result}}."""
+    rows = {}
+    for name in names:
+        with open(name, encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                fields = line.rstrip("\n").split("\t")
+                if len(fields) != 6:
+                    raise ValueError(f"{name}:{number}: {len(fields)} fields, not 6")
+                program, version, openssl, key, way, result = fields
+                if key not in KEYS or way not in WAYS or result not in RESULTS:
+                    raise ValueError(f"{name}:{number}: not known: {key}, {way}, {result}")
+                rows.setdefault((program, version, openssl), {})[key, way] = result
+    if not rows:
+        raise ValueError("no results")
+    failures = [
+        f"{' '.join(row)}: {key}, {way}"
+        for row, cells in rows.items()
+        for (key, way), result in cells.items()
+        if result == "fails"
+    ]
+    if failures:
+        raise ValueError("failed: " + "; ".join(failures))
+    return rows
+
+
+def cell(cells, way):
+    """What one way does: the keys that sign, and those that do not."""
+    tried = [key for key in KEYS if (key, way) in cells]
+    good = [KEYS[key] for key in tried if cells[key, way] == "works"]
+    wants = [KEYS[key] for key in tried if cells[key, way] == "wants the private key"]
+    if not tried:
+        return "-"
+    text = ", ".join(good) or "no"
+    if wants:
+        text += f" (not {', '.join(wants)}: it wants the private key itself)"
+    return text
+
+
+LEGEND = """\
+Made from test results by `test/programs_table.py`. PEM file: the key is named by
+a file that wraps its URI; URI: by the URI itself. EC alone: an EC key whose token
+tells no public half. no: not with a software key in a `file:` URI either. -: the
+program has no such way, or it was not tried.
+"""
+
+
+def table(rows):
+    """The table in Markdown, and what its words mean."""
+    out = [
+        "| program | version | OpenSSL | PEM file | URI |",
+        "|---|---|---|---|---|",
+    ]
+    for row in sorted(rows, key=lambda row: (row[0].lower(), row[1:])):
+        columns = [*row, *(cell(rows[row], way) for way in WAYS)]
+        out.append("| " + " | ".join(columns) + " |")
+    return "\n".join(out) + "\n\n" + LEGEND
+
+
+def replace(text, made):
+    """text with what is between the markers replaced."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"it needs one line {BEGIN} and one {END}")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    return f"{before}{BEGIN}\n\n{made}\n{END}{after}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--into", metavar="README.md")
+    parser.add_argument("results", nargs="+", metavar="RESULTS")
+    options = parser.parse_args()
+    try:
+        made = table(read(options.results))
+        if not options.into:
+            sys.stdout.write(made)
+            return 0
+        with open(options.into, encoding="utf-8") as file:
+            text = replace(file.read(), made)
+        with open(options.into, "w", encoding="utf-8") as file:
+            file.write(text)
+    except (OSError, ValueError) as error:
+        print(f"programs_table.py: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
