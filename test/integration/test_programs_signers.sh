@@ -37,10 +37,10 @@ accepted_by_sbverify() { # executable, certificate
 verified_executable() {
     local exe=cell/signed.exe
 
-    accepted_by_sbverify $exe "$T/ca.pem" || return 1
+    accepted_by_sbverify "$exe" "$T/ca.pem" || return 1
     # Neither for another nor with another code byte.
-    accepted_by_sbverify $exe "$T/p384.pem" && return 1
-    cp $exe cell/forged.exe &&
+    accepted_by_sbverify "$exe" "$T/p384.pem" && return 1
+    cp "$exe" cell/forged.exe &&
         printf X | dd of=cell/forged.exe bs=1 seek=600 conv=notrunc || return 1
     ! accepted_by_sbverify cell/forged.exe "$T/ca.pem"
 }

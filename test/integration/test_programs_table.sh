@@ -13,7 +13,7 @@ table() {
     python3 "$HSMSIGN_SOURCE/test/programs_table.py" "$@"
 }
 
-results() { # program version openssl key way result
+line() { # program version openssl key way result
     printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$@"
 }
 
@@ -28,14 +28,14 @@ refused() { # TEXT [OPTION]...
 }
 
 {
-    results nginx 1.26.3 3.5.7 rsa2048 PEM works
-    results nginx 1.22.1 3.0.22 p256 PEM works
-    results nginx 1.22.1 3.0.22 rsa2048 PEM works
-    results nginx 1.22.1 3.0.22 rsa2048 URI cannot
-    results curl 7.88.1 3.0.22 rsa2048 PEM fails
-    results curl 7.88.1 3.0.22 rsa2048 PEM works
-    results xmlsec1 1.2.37 3.0.22 rsa2048 PEM 'wants the private key'
-    results xmlsec1 1.2.37 3.0.22 p256 PEM works
+    line nginx 1.26.3 3.5.7 rsa2048 PEM works
+    line nginx 1.22.1 3.0.22 p256 PEM works
+    line nginx 1.22.1 3.0.22 rsa2048 PEM works
+    line nginx 1.22.1 3.0.22 rsa2048 URI cannot
+    line curl 7.88.1 3.0.22 rsa2048 PEM fails
+    line curl 7.88.1 3.0.22 rsa2048 PEM works
+    line xmlsec1 1.2.37 3.0.22 rsa2048 PEM 'wants the private key'
+    line xmlsec1 1.2.37 3.0.22 p256 PEM works
 } > results
 check 'keys come in one order, and what was not tried is a dash' \
     says_row '| nginx | 1.26.3 | 3.5.7 | RSA | - |'
@@ -58,10 +58,10 @@ check 'which changes nothing' cmp README.md once.md
 echo 'no markers' > other.md
 check 'a file without markers is refused' refused 'it needs one line' --into other.md results
 check 'and left alone' equal 'no markers' "$(cat other.md)"
-results nginx 1.22.1 3.0.22 ed25519 PEM fails >> results
+line nginx 1.22.1 3.0.22 ed25519 PEM fails >> results
 check 'a failure makes no table' \
     refused 'failed: nginx 1.22.1 3.0.22: ed25519, PEM' results
-results nginx 1.22.1 3.0.22 ed25519 PEM perhaps > unknown
+line nginx 1.22.1 3.0.22 ed25519 PEM perhaps > unknown
 check 'an unknown result is refused' refused 'unknown:1: not known' unknown
 echo 'nginx works' > malformed
 check 'a line of other fields is refused' refused 'malformed:1: 1 fields' malformed
