@@ -155,7 +155,7 @@ under() {
 
 # ---- servers ----
 
-# until SECONDS COMMAND...: polls
+# until_true SECONDS COMMAND...: polls
 until_true() {
     local end=$((SECONDS + $1 + 1))
 
@@ -247,9 +247,9 @@ listening() {
         choose_port || return 1
         "$1" || return 1
         if [ -n "${2:-}" ]; then
-            until_true 20 logged "$2"
+            until_true 30 logged "$2"
         else
-            until_true 20 decided
+            until_true 30 decided
         fi
         alive && return 0
         grep -qiE 'in use|cannot bind' cell/server.log || return 1

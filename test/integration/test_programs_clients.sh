@@ -85,9 +85,9 @@ both_are_content() {
 openvpn_connects() {
     listening tested_server 'link local .bound.' &&
         conf=/dev/null openvpn_client "$T/p384.pem" "$T/p384.key" &&
-        until_true 20 both_are_content && alive && stop || return 1
+        until_true 30 both_are_content && alive && stop || return 1
     listening plain_server 'link local .bound.' && openvpn_client "$cert" "$named" &&
-        until_true 20 both_are_content && alive
+        until_true 30 both_are_content && alive
 }
 
 if subject openvpn openvpn --version; then

@@ -81,7 +81,7 @@ nginx_serves() {
     listening nginx_start && trusts && both_workers && has_dropped_rights || return 1
     old=$workers
     kill -HUP "$(cat cell/pid)" &&
-        until_true 10 replaced "$old" && trusts && both_workers "$old"
+        until_true 30 replaced "$old" && trusts && both_workers "$old"
 }
 
 nginx_reads() {
@@ -152,7 +152,7 @@ apache_serves() {
     new_children > cell/old && mapfile -t old < cell/old && worker=${old[0]}
     has_dropped_rights || return 1
     kill -USR1 "$(cat cell/pid)" &&
-        until_true 10 two_children && trusts
+        until_true 30 two_children && trusts
 }
 
 # ---- haproxy ----
@@ -189,7 +189,7 @@ haproxy_serves() {
     listening haproxy_start && trusts && ask_worker && has_dropped_rights || return 1
     old=$worker
     kill -USR2 "$(cat cell/pid)" &&
-        until_true 10 replaced "$old" && trusts && has_dropped_rights
+        until_true 30 replaced "$old" && trusts && has_dropped_rights
 }
 
 # ---- stunnel ----
