@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include "core.h"
+#include "pkcs11/log.h"
 
 int prov_core_init(struct prov_ctx *ctx, const OSSL_DISPATCH *in)
 {
@@ -100,6 +101,8 @@ int prov_raise_at(const struct prov_ctx *ctx, const char *file, int line,
     ctx->set_error_debug(ctx->handle, file, line, function);
     vset_error(ctx, (unsigned int)(p11_rv_info(rv) - p11_rv_table(&n)) + 1,
                "%s", err.text);
+    /* curl, haproxy and others never show what is in the error queue. */
+    p11_log(P11_LOG_ERROR, "%s: %s", p11_rv_info(rv)->reason, err.text);
     return 0;
 }
 

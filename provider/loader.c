@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a URI to a key: what the store and the PEM decoder share. */
+#include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
 #include <openssl/err.h>
@@ -75,6 +76,7 @@ CK_RV prov_key_load(struct prov_ctx *ctx, const struct p11_uri *uri,
         .prompt = pw_cb != NULL ? ask_for_pin : NULL,
         .prompt_arg = &prompt,
     };
+    int saved = errno;
     CK_RV rv;
 
     *key = prov_key_new(ctx, NULL);
@@ -84,6 +86,8 @@ CK_RV prov_key_load(struct prov_ctx *ctx, const struct p11_uri *uri,
     ERR_set_mark();
     rv = load(ctx, uri, &request, *key, err);
     ERR_pop_to_mark();
+    /* And in errno, at which some callers look first (Python's ssl). */
+    errno = saved;
     if (rv != CKR_OK) {
         prov_key_free(*key);
         *key = NULL;
