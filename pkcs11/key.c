@@ -223,8 +223,10 @@ static CK_RV find_and_read(struct p11_key *key, struct p11_session *session,
     CK_RV rv = p11_slot_login(key->slot, session, request, seen, err);
 
     if (p11_rv_info(rv)->class == P11_CLASS_SESSION &&
-        p11_session_replace(key->slot, session, NULL) == CKR_OK)
+        p11_session_replace(key->slot, session, NULL) == CKR_OK) {
         rv = p11_slot_login(key->slot, session, request, seen, err);
+        session->epoch = p11_slot_epoch(key->slot);
+    }
     for (int tries = 0; rv == CKR_OK; tries++) {
         found->epoch = p11_slot_epoch(key->slot);
         rv = find_private(key, session, &found->handle, err);

@@ -240,20 +240,6 @@ CK_RV p11_session_borrow(struct p11_slot *slot, struct p11_session **session,
     return rv;
 }
 
-/* Close a session that is lent; the pool shrinks by one. */
-static void session_discard(struct p11_slot *slot, struct p11_session *session)
-{
-    /* It counts until it is closed. */
-    if (session->handle != CK_INVALID_HANDLE)
-        P11_CALL(slot->module->fl, C_CloseSession, session->handle);
-    free(session);
-    pthread_mutex_lock(&slot->lock);
-    slot->open_count--;
-    slot->lent_count--;
-    pool_serve(slot);
-    pthread_mutex_unlock(&slot->lock);
-}
-
 /*
  * One thread at a time, or another would take the place that a session which
  * had to be closed first has left.  Returns whether there is room for one
@@ -332,8 +318,17 @@ void p11_session_give_back(struct p11_slot *slot, struct p11_session *session,
         pool_serve(slot);
     }
     pthread_mutex_unlock(&slot->lock);
-    if (!keep)
-        session_discard(slot, session);
+    if (keep)
+        return;
+    /* It counts until it is closed. */
+    if (session->handle != CK_INVALID_HANDLE)
+        P11_CALL(slot->module->fl, C_CloseSession, session->handle);
+    free(session);
+    pthread_mutex_lock(&slot->lock);
+    slot->open_count--;
+    slot->lent_count--;
+    pool_serve(slot);
+    pthread_mutex_unlock(&slot->lock);
 }
 
 void p11_session_pool_pause(struct p11_slot *slot,
