@@ -37,6 +37,12 @@ static const CK_ATTRIBUTE_TYPE identity[] = {
     CKA_EC_PARAMS, CKA_EC_POINT, CKA_CHECK_VALUE,
 };
 
+/*
+ * How often one signature is tried again: a loss that comes while another is
+ * mended counts anew.
+ */
+#define MENDS_MAX 5
+
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
 static bool copy_value(struct p11_uri_value *to,
@@ -232,7 +238,7 @@ static CK_RV find_and_read(struct p11_key *key, struct p11_session *session,
         rv = find_private(key, session, &found->handle, err);
         if (rv == CKR_OK)
             rv = read_private(key, session, found, err);
-        if (rv == CKR_OK || tries == 2)
+        if (rv == CKR_OK || tries == MENDS_MAX)
             break;
         /* Private objects are not there for who is not, or was not yet. */
         if (rv == P11_NO_KEY && (p11_slot_epoch(key->slot) != found->epoch ||
@@ -396,7 +402,7 @@ static CK_RV sign_with(struct p11_key *key, struct p11_session *session,
         }
         if (rv == CKR_OK)
             rv = sign_once(key, session, handle, op, err);
-        if (rv == CKR_OK || tries == 2)
+        if (rv == CKR_OK || tries == MENDS_MAX)
             return rv;
         rv = p11_key_mend(key, session, rv, epoch, err);
         if (rv != CKR_OK)

@@ -218,7 +218,7 @@ static void test_failure_that_stays_is_reported(void **state)
         fake_fail(f->fake, "C_Sign", mendable[i], 1, 0);
         assert_rv(f, fixture_sign(f->key, LABEL, &f->err), mendable[i]);
         assert_text(f, "C_Sign");
-        assert_true(fake_count(f->fake, "C_Sign") <= 3);
+        assert_in_range(fake_count(f->fake, "C_Sign"), 2, 6);
         fake_fail_none(f->fake);
         assert_signs(f);
     }

@@ -244,6 +244,25 @@ static int own_context_is_freed(void)
     return ok ? 0 : 1;
 }
 
+static void free_own(void)
+{
+    OSSL_LIB_CTX_free(own);
+}
+
+/*
+ * Registered after the provider's handler, but before that of the first URI:
+ * so that it runs when the one has not run, and the other has.
+ */
+static int own_context_is_freed_by_a_handler(void)
+{
+    bool ok;
+
+    own = fixture_softhsm(FIXTURE_PIN);
+    ok = atexit(free_own) == 0 && load();
+    free_keys();
+    return ok ? 0 : 1;
+}
+
 static int own_context_is_not_freed(void)
 {
     own = fixture_softhsm(FIXTURE_PIN);
@@ -387,6 +406,7 @@ const struct exit_scenario exit_scenarios[] = {
     SCENARIO(main_thread_ends_before_another, 1),
     SCENARIO(child_exits_and_then_the_parent, 1),
     SCENARIO(own_context_is_freed, 1),
+    SCENARIO(own_context_is_freed_by_a_handler, 1),
     SCENARIO(own_context_is_not_freed, 1),
     SCENARIO(own_context_is_not_freed_but_its_key, 1),
     SCENARIO(own_context_is_freed_and_the_default_is_used, 1),

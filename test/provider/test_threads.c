@@ -244,7 +244,8 @@ static void test_threads_go_on_when_the_token_loses_everything(void **state)
     sign_with_one_key(ctx, key, public, ROUNDS);
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_int_equal(fake_violations(fake), 0);
-    assert_in_range(fake_count(fake, "C_Login"), 2, 1 + 2 * LOSSES);
+    /* One for each loss; few more if one comes while another is mended. */
+    assert_in_range(fake_count(fake, "C_Login"), 2, 1 + 4 * LOSSES);
     EVP_PKEY_free(key);
     EVP_PKEY_free(public);
     OSSL_LIB_CTX_free(ctx);
