@@ -7,8 +7,10 @@
 
 RESULTS is the file that HSMSIGN_RESULTS named while the tests ran; each line
 is program, its version, OpenSSL's version, key, way and result, separated by
-tabs.  A later line replaces an earlier one for the same cell.  A file that has
-a failure in it makes no table.
+tabs.  A later line replaces an earlier one for the same cell.  The lines of
+test_matrix.sh, on the commands of openssl, have seven fields: command, version,
+key, way, where the public half is, result, verifiers; the worst result counts
+for the cell.  A file that has a failure in it makes no table.
 """
 import argparse
 import sys
@@ -21,8 +23,34 @@ KEYS = {  # in the table's order
     "p256": "EC",
     "p256-bare": "EC alone",
     "ed25519": "Ed25519",
+    "RSA": "RSA",
+    "PSS, salt 0": "PSS with salt 0",
+    "PSS, salt as the digest": "PSS with a digest's salt",
+    "PSS, longest salt": "PSS with the longest salt",
+    "EC": "EC",
+    "Ed25519": "Ed25519",
+    "ML-DSA": "ML-DSA",
 }
-RESULTS = {"works", "cannot", "wants the private key", "fails"}
+ALL_PSS = [name for name in KEYS.values() if name.startswith("PSS")]
+# In the order in which one counts before the next.
+RESULTS = ["fails", "cannot", "wants the private key", "wants the public half", "works"]
+MATRIX_RESULTS = {
+    "FAILS": "fails",
+    "limit": "wants the public half",
+    "OpenSSL cannot": "cannot",
+    "works": "works",
+}
+
+
+def matrix_line(rows, fields):
+    """One line of test_matrix.sh."""
+    program, version, key, way, _, result, _ = fields
+    cells = rows.setdefault((program, "-", version), {})
+    if result == "skipped":
+        return
+    result = MATRIX_RESULTS[result]
+    before = cells.get((key, way), "works")
+    cells[key, way] = min(before, result, key=RESULTS.index)
 
 
 def read(names):
@@ -32,6 +60,9 @@ def read(names):
         with open(name, encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 fields = line.rstrip("\n").split("\t")
+                if len(fields) == 7:
+                    matrix_line(rows, fields)
+                    continue
                 if len(fields) != 6:
                     raise ValueError(f"{name}:{number}: {len(fields)} fields, not 6")
                 program, version, openssl, key, way, result = fields
@@ -56,8 +87,12 @@ def cell(cells, way):
     tried = [key for key in KEYS if (key, way) in cells]
     good = [KEYS[key] for key in tried if cells[key, way] == "works"]
     wants = [KEYS[key] for key in tried if cells[key, way] == "wants the private key"]
+    public = [KEYS[key] for key in tried if cells[key, way] == "wants the public half"]
     if not tried:
         return "-"
+    if all(name in good for name in ALL_PSS):
+        good = ["PSS" if name == ALL_PSS[0] else name for name in good if name not in ALL_PSS[1:]]
+    good += [f"{name} (with its public half)" for name in public]
     text = ", ".join(good) or "no"
     if wants:
         text += f" (not {', '.join(wants)}: it wants the private key itself)"
@@ -68,7 +103,8 @@ LEGEND = """\
 Made from test results by `test/programs_table.py`. PEM file: the key is named by
 a file that wraps its URI; URI: by the URI itself. EC alone: an EC key whose token
 tells no public half. no: not with a software key in a `file:` URI either. -: the
-program has no such way, or it was not tried.
+program has no such way, or it was not tried. A kind of key that a row lacks
+does not work there with a software key either.
 """
 
 
