@@ -147,10 +147,10 @@ CK_RV shim_test_sign_init(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
 
 CK_RV shim_test_sign(CK_SESSION_HANDLE session, unsigned char sig[64])
 {
-    unsigned char digest[32] = "0123456789abcdef0123456789abcdef";
+    unsigned char digest[] = "0123456789abcdef0123456789abcdef";
     CK_ULONG siglen = 64;
 
-    return p11->C_Sign(session, digest, sizeof(digest), sig, &siglen);
+    return p11->C_Sign(session, digest, 32, sig, &siglen);
 }
 
 static void make_key(CK_SESSION_HANDLE session)

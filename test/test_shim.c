@@ -31,7 +31,7 @@ static void test_shim_shows_one_symbol(void **state)
 static void test_shim_forwards_and_logs_a_signature(void **state)
 {
     CK_MECHANISM mechanism = { CKM_ECDSA, NULL, 0 };
-    unsigned char digest[32] = "0123456789abcdef0123456789abcdef";
+    unsigned char digest[] = "0123456789abcdef0123456789abcdef";
     unsigned char sig[64];
     CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;

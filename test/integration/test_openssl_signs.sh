@@ -165,14 +165,16 @@ program_pkeyutl_rawin() {
         same_as_twin "$1" sig twin
 }
 
+# 3.5's writes what -verify says to standard output, among what was asked for.
 # 3.0's req asks for a digest even of Ed25519 keys, and ignores it there.
 program_req() {
     ours req -new -config "$conf" -key "$(uri "$1")" -subj "/CN=$1" \
         -out out.csr &&
         plain req -new -config "$conf" -key "$T/$1.key" -subj "/CN=$1" \
             -out twin.csr &&
-        plain req -in out.csr -verify -noout -pubkey > pub &&
-        cmp pub "$T/$1.pub" && same_as_twin "$1" out.csr twin.csr
+        plain req -in out.csr -verify -noout &&
+        plain req -in out.csr -noout -pubkey > pub && cmp pub "$T/$1.pub" &&
+        same_as_twin "$1" out.csr twin.csr
 }
 
 program_req_x509() {

@@ -99,7 +99,11 @@ struct fixture_errors {
     char all[4096]; /* every line, for messages */
 };
 
-/* Read and empty the queue; our library's name is the provider's. */
+/*
+ * Read and empty the queue; our library's name is the provider's.  What
+ * libcrypto says after ours because of ours, "provider signature failure", is
+ * not counted: 3.0 says nothing there.
+ */
 void fixture_take_errors(const char *provider, struct fixture_errors *errors);
 /*
  * The queue holds one error of ours (of others at most `others`), with that

@@ -86,7 +86,7 @@ static void test_primitive_sequence_is_refused(void **state)
 /* A NUL would make two readers see two URIs. */
 static void test_nul_in_the_uri_is_refused(void **state)
 {
-    static const char uris[][40] = { P256 "\0;type=cert", P256 "\0",
+    static const char uris[][48] = { P256 "\0;type=cert", P256 "\0",
                                      "\0" P256 };
     static const size_t lengths[] = { sizeof(P256) + 9, sizeof(P256),
                                       sizeof(P256) };

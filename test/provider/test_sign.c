@@ -306,9 +306,39 @@ static void test_buffer_of_that_size_is_enough(void **state)
     }
 }
 
-/* Refused before anything is spent, so that the caller can try again. */
+/*
+ * Whether libcrypto hands a second EVP_DigestSign() to a provider at all: 3.0
+ * does, 3.5 says "final error" after the first, whatever that returned.
+ */
+static bool libcrypto_signs_twice(void)
+{
+    EVP_PKEY *twin = fixture_twin("ed25519");
+    EVP_MD_CTX *mctx = EVP_MD_CTX_new();
+    unsigned char sig[FIXTURE_SIGNATURE_MAX];
+    size_t len = sizeof(sig);
+    bool twice = false;
+
+    assert_non_null(mctx);
+    assert_int_equal(EVP_DigestSignInit_ex(mctx, NULL, NULL, fixture_software(),
+                                           NULL, twin, NULL),
+                     1);
+    assert_int_equal(EVP_DigestSign(mctx, sig, &len, digest, 32), 1);
+    len = sizeof(sig);
+    twice = EVP_DigestSign(mctx, sig, &len, digest, 32) == 1;
+    ERR_clear_error();
+    EVP_MD_CTX_free(mctx);
+    EVP_PKEY_free(twin);
+    return twice;
+}
+
+/*
+ * Refused before anything is spent, so that the caller can try again; where
+ * libcrypto wants it, after it began anew with the key that is there.
+ */
 static void test_small_buffer_is_refused_and_the_next_try_works(void **state)
 {
+    bool twice = libcrypto_signs_twice();
+
     (void)state;
     for (size_t i = 0; i < COUNT(sizes); i++) {
         EVP_PKEY *key = fixture_key(ctx, sizes[i].name);
@@ -330,6 +360,10 @@ static void test_small_buffer_is_refused_and_the_next_try_works(void **state)
         assert_null(strstr(errors.reason, "token"));
         assert_memory_equal(sig, untouched, sizeof(sig));
         len = sizeof(sig);
+        if (!twice)
+            assert_int_equal(
+                EVP_DigestSignInit_ex(mctx, NULL, NULL, ctx, NULL, NULL, NULL),
+                1);
         assert_int_equal(EVP_DigestSign(mctx, sig, &len, fixture_message,
                                         fixture_message_len),
                          1);
