@@ -33,6 +33,12 @@
 
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+/*
+ * This thread holds open_lock.  A PKCS #11 module may bring a libcrypto of its
+ * own, which reads the program's openssl.cnf in C_Initialize and there loads
+ * the provider that waits for that very call.
+ */
+static _Thread_local bool opening;
 static struct p11_module *modules;
 static atomic_bool exiting;
 
@@ -105,6 +111,7 @@ static void after_fork_in_child(void)
 {
     /* The thread that held it may not exist here. */
     pthread_mutex_init(&open_lock, NULL);
+    opening = false;
     for (struct p11_module *m = modules; m != NULL; m = m->next)
         m->needs_initialise = true;
     for (struct p11_slot *slot = NULL; (slot = next_slot(slot)) != NULL;) {
@@ -241,7 +248,13 @@ CK_RV p11_module_open(const struct p11_module_config *config,
     void *dl;
     CK_RV rv = CKR_OK;
 
+    if (opening)
+        return p11_error_set(err, P11_MODULE_LOAD,
+                             "%s: a PKCS #11 module that is being initialised "
+                             "opens another; it may use hsmsign itself",
+                             config->path);
     pthread_mutex_lock(&open_lock);
+    opening = true;
     /* Not RTLD_DEEPBIND: it breaks programs that bring their own malloc. */
     dl = dlopen(config->path, RTLD_NOW | RTLD_LOCAL);
     if (dl == NULL) {
@@ -266,6 +279,7 @@ CK_RV p11_module_open(const struct p11_module_config *config,
     if (m != NULL || rv != CKR_OK)
         dlclose(dl);
 out:
+    opening = false;
     pthread_mutex_unlock(&open_lock);
     return rv;
 }

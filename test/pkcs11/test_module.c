@@ -324,6 +324,35 @@ static void open_and_close(struct fixture *f, size_t i)
     p11_module_close(module);
 }
 
+/* As SoftHSM's libcrypto does when it is another than the program's. */
+static void open_again(struct fake *fake, const char *function, void *arg)
+{
+    struct fixture *f = arg;
+    struct p11_module_config config = f->config;
+    struct p11_module *module = NULL;
+
+    (void)fake;
+    if (strcmp(function, "C_Initialize") != 0)
+        return;
+    assert_rv(f, p11_module_open(&config, &module, &f->err), P11_MODULE_LOAD);
+    assert_null(module);
+    assert_non_null(strstr(f->err.text, f->path));
+}
+
+static void test_module_that_opens_itself_is_refused_and_opens(void **state)
+{
+    struct fixture *f = *state;
+    struct p11_module *second;
+
+    f->fake->before = open_again;
+    f->fake->before_arg = f;
+    fixture_open(f);
+    assert_int_equal(fake_count(f->fake, "C_Initialize"), 1);
+    assert_rv(f, open_module(f, &second), CKR_OK);
+    assert_ptr_equal(second, f->module);
+    p11_module_close(second);
+}
+
 static void test_threads_that_open_together_initialise_once(void **state)
 {
     struct fixture *f = *state;
@@ -358,6 +387,7 @@ int main(void)
         TEST(test_quirk_no_deinit_never_finalises),
         TEST(test_last_close_unloads_except_with_no_deinit),
         TEST_OPEN(test_close_closes_sessions_before_it_finalises),
+        TEST(test_module_that_opens_itself_is_refused_and_opens),
         TEST(test_threads_that_open_together_initialise_once),
     };
 
