@@ -184,18 +184,19 @@ program_req_x509() {
         plain x509 -in self.pem -noout -pubkey > pub && cmp pub "$T/$1.pub"
 }
 
+# Without an -extfile 4.0 takes the first lines of openssl.cnf for extensions.
 program_x509_req() {
     ours req -new -config "$conf" -key "$(uri "$1")" -subj "/CN=$1" \
         -out out.csr &&
         ours x509 -req -in out.csr -signkey "$(uri "$1")" -days 3 \
-            -out signed.pem &&
+            -extfile /dev/null -out signed.pem &&
         plain verify -check_ss_sig -CAfile signed.pem signed.pem
 }
 
 program_x509_ca() {
     program_req_x509 "$1" &&
         ours x509 -req -in client.csr -CA self.pem -CAkey "$(uri "$1")" \
-            -set_serial 7 -days 3 -out signed.pem &&
+            -set_serial 7 -days 3 -extfile /dev/null -out signed.pem &&
         plain verify -CAfile self.pem signed.pem
 }
 

@@ -41,10 +41,13 @@ done
 is 'module exports OSSL_provider_init and nothing else' 'OSSL_provider_init' \
     "$(nm -D --defined-only "$HSMSIGN_PROVIDER" | awk '{ print $3 }')"
 
+# The floor of the libcrypto that it is linked with: 3.0.0 for all 3.x.
+major=$(objdump -p "$HSMSIGN_PROVIDER" |
+    sed -n 's/^ *NEEDED *libcrypto\.so\.//p')
 versions=$(objdump -T "$HSMSIGN_PROVIDER" |
     sed -n 's/.*(\{0,1\}\(OPENSSL_[0-9.]*\))\{0,1\} .*/\1/p' | sort -u)
-is 'module imports no symbol that is newer than OpenSSL 3.0.0' \
-    'OPENSSL_3.0.0' "$versions"
+is "module imports no symbol that is newer than OpenSSL $major.0.0" \
+    "OPENSSL_$major.0.0" "$versions"
 
 # libdl, libpthread and the dynamic linker are parts of libc.
 needed=$(objdump -p "$HSMSIGN_PROVIDER" |
