@@ -5,7 +5,8 @@
  * none when that is freed.
  *
  * Link with -Wl,--wrap=free,--wrap=realloc,--wrap=munmap,--wrap=mlock: what is
- * given back is searched first, and locking can be made to fail.
+ * given back is searched first, and locking can be made to fail; and with
+ * -Wl,-z,now, or the dynamic linker saves registers that memcpy() has used.
  *
  * Memory is read through /proc/self/mem, so that neither unmapped pages nor
  * bytes that were never written disturb the search, nor the sanitizers.
