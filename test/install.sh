@@ -4,11 +4,12 @@
 # they are missing (Debian).  --programs: also the programs of others that the
 # tests run with keys on a token; those that this system does not have are
 # left out, and skipped there.
+# --list [--programs]: prints the names instead.
 set -euo pipefail
 packages=(
     gcc libc6-dev meson ninja-build pkg-config
     libssl-dev libp11-kit-dev libcmocka-dev
-    openssl softhsm2 opensc gnutls-bin valgrind procps
+    openssl softhsm2 opensc gnutls-bin valgrind procps bsdutils
     python3-pycryptodome python3-ecdsa
 )
 servers=(nginx haproxy stunnel4 openvpn)
@@ -91,6 +92,11 @@ disable_servers() {
     done
 }
 
+if [ "${1:-}" = --list ]; then
+    [ "${2:-}" != --programs ] || packages+=("${programs[@]}")
+    echo "${packages[*]}"
+    exit
+fi
 with_programs=no
 if [ "${1:-}" = --programs ]; then
     with_programs=yes

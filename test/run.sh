@@ -8,15 +8,30 @@
 #   3. the C tests under valgrind
 #   4. the tests of threads with ThreadSanitizer
 #
-# Ends with the line "N passed, N failed".  --quick: only the first.
+# Ends with the line "N passed, N failed".  --quick: only the first.  --matrix:
+# all, and the first on other versions of OpenSSL, in chroots (see matrix.sh)
+# below build/matrix or in the directory that HSMSIGN_MATRIX names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-quick=no
-[ "${1:-}" = --quick ] && quick=yes
+quick=no matrix='' maker=
+case ${1:-} in
+--quick) quick=yes ;;
+--matrix) matrix=${HSMSIGN_MATRIX:-build/matrix} ;;
+esac
 
-./test/install.sh --programs
+# HSMSIGN_PROGRAMS=no: other people's programs are tested if they are there.
+if [ "${HSMSIGN_PROGRAMS:-yes}" = no ]; then
+    ./test/install.sh
+else
+    ./test/install.sh --programs
+fi
 # What the table of programs in the README is made from (programs_table.py).
 export HSMSIGN_RESULTS=$PWD/build/programs.tsv
+if [ -n "$matrix" ]; then
+    setsid ./test/matrix.sh make "$matrix" &
+    maker=$!
+    trap 'kill -- "-$maker" 2> /dev/null || true' EXIT
+fi
 
 logs=()
 status=0
@@ -65,6 +80,13 @@ if [ $quick = no ]; then
     TSAN_OPTIONS=halt_on_error=0:exitcode=66 \
         run 'tests of threads, ThreadSanitizer' build/tsan tsan --suite threads -t 3 \
         --wrapper "env LD_PRELOAD=$PWD/build/tsan/provider/hsmsign.so"
+fi
+
+if [ -n "$matrix" ]; then
+    echo '== other versions of OpenSSL'
+    wait "$maker" || status=1
+    ./test/matrix.sh test "$matrix" || status=1
+    logs+=("$matrix"/results/*.json)
 fi
 
 ./test/count.py "${logs[@]}" || status=1
