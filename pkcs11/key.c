@@ -51,27 +51,35 @@ static bool copy_value(struct p11_uri_value *to,
     *to = *from;
     if (!from->present)
         return true;
-    to->bytes = malloc(from->len + 1);
+    to->bytes = calloc(from->len + 1, 1);
     if (to->bytes != NULL)
-        memcpy(to->bytes, from->bytes, from->len + 1);
+        memcpy(to->bytes, from->bytes, from->len);
     return to->bytes != NULL;
+}
+
+/* By what the key is found again, and called in messages. */
+static bool set_name(struct p11_key *key, const struct p11_uri *uri)
+{
+    char asked[120];
+
+    p11_uri_describe(uri, asked, sizeof(asked));
+    snprintf(key->where, sizeof(key->where), "%s, key %s", key->slot->where,
+             asked);
+    return copy_value(&key->label, &uri->object) &&
+           copy_value(&key->id, &uri->id);
 }
 
 static struct p11_key *key_new(struct p11_slot *slot, const struct p11_uri *uri)
 {
     struct p11_key *key = calloc(1, sizeof(*key));
-    char asked[120];
 
     if (key == NULL)
         return NULL;
     key->slot = slot;
-    if (!copy_value(&key->label, &uri->object) ||
-        !copy_value(&key->id, &uri->id)) {
+    if (!set_name(key, uri)) {
         p11_key_free(key);
         return NULL;
     }
-    p11_uri_describe(uri, asked, sizeof(asked));
-    snprintf(key->where, sizeof(key->where), "%s, key %s", slot->where, asked);
     return key;
 }
 
@@ -249,6 +257,61 @@ static CK_RV find_and_read(struct p11_key *key, struct p11_session *session,
     return rv;
 }
 
+static void take_found(struct p11_key *key, const struct found *found)
+{
+    key->attrs = found->attrs;
+    key->always_authenticate =
+        p11_attrs_bool(&key->attrs, CKA_ALWAYS_AUTHENTICATE, false);
+    key->handle = found->handle;
+    key->epoch = found->epoch;
+}
+
+static struct p11_uri_value value_of(const struct p11_attrs *attrs,
+                                     CK_ATTRIBUTE_TYPE type)
+{
+    const CK_ATTRIBUTE *attr = p11_attrs_get(attrs, type);
+    struct p11_uri_value value = { .present = attr != NULL };
+
+    if (attr != NULL) {
+        value.bytes = attr->pValue;
+        value.len = attr->ulValueLen;
+    }
+    return value;
+}
+
+CK_RV p11_key_open(struct p11_slot *slot, CK_OBJECT_HANDLE handle,
+                   unsigned long epoch, struct p11_key **key,
+                   struct p11_error *err)
+{
+    struct found found = { .handle = handle, .epoch = epoch };
+    struct p11_key *k = key_new(slot, &(struct p11_uri){ 0 });
+    struct p11_session *session;
+    struct p11_uri name = { 0 };
+    CK_RV rv;
+
+    if (k == NULL)
+        return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a key");
+    rv = p11_session_borrow(slot, &session, err);
+    if (rv == CKR_OK) {
+        rv = read_private(k, session, &found, err);
+        if (p11_session_renewed(slot, session, rv))
+            rv = read_private(k, session, &found, err);
+        p11_session_give_back(slot, session, rv);
+    }
+    if (rv == CKR_OK) {
+        take_found(k, &found);
+        name.object = value_of(&k->attrs, CKA_LABEL);
+        name.id = value_of(&k->attrs, CKA_ID);
+        if (!set_name(k, &name))
+            rv = p11_error_set(err, CKR_HOST_MEMORY, "no memory for a key");
+    }
+    if (rv == CKR_OK)
+        *key = k;
+    else
+        p11_key_free(k);
+    return rv;
+}
+
 static CK_RV load_from(struct p11_slot *slot, const struct p11_uri *uri,
                        const struct p11_pin_request *request,
                        struct p11_key **key, struct p11_error *err)
@@ -269,11 +332,7 @@ static CK_RV load_from(struct p11_slot *slot, const struct p11_uri *uri,
         p11_key_free(k);
         return rv;
     }
-    k->attrs = found.attrs;
-    k->always_authenticate =
-        p11_attrs_bool(&k->attrs, CKA_ALWAYS_AUTHENTICATE, false);
-    k->handle = found.handle;
-    k->epoch = found.epoch;
+    take_found(k, &found);
     *key = k;
     return CKR_OK;
 }
@@ -294,8 +353,9 @@ CK_RV p11_key_load(struct p11_module *module, const struct p11_uri *uri,
 
     if (uri->type.present && strcmp(uri->type.bytes, "private") != 0)
         return p11_error_set(err, P11_UNSUPPORTED,
-                             "only private keys are loaded from a token; "
-                             "leave type= out or say type=private");
+                             "type=%s names no private key, and one is "
+                             "wanted; leave type= out or say type=private",
+                             uri->type.bytes);
     rv = p11_slot_find(module, uri, &slot, err);
     if (rv != CKR_OK)
         return rv;

@@ -15,7 +15,7 @@
 /* Fields are for key.c and public.c. */
 struct p11_key {
     struct p11_slot *slot;
-    /* What the URI asks for, owned; finds the key again. */
+    /* What the URI asks for or the key has, owned; finds it again. */
     struct p11_uri_value label, id;
     struct p11_attrs attrs;
     bool always_authenticate;
@@ -39,6 +39,14 @@ struct p11_key {
  */
 CK_RV p11_key_load(struct p11_module *module, const struct p11_uri *uri,
                    const struct p11_pin_request *request, struct p11_key **key,
+                   struct p11_error *err);
+/*
+ * The private key with that handle, which a search found in that epoch of the
+ * slot; it is found again by its own label and id.  Returns CKR_OK,
+ * CKR_HOST_MEMORY, or what a call answered.  Blocks for one call.
+ */
+CK_RV p11_key_open(struct p11_slot *slot, CK_OBJECT_HANDLE handle,
+                   unsigned long epoch, struct p11_key **key,
                    struct p11_error *err);
 void p11_key_free(struct p11_key *key);
 

@@ -259,6 +259,8 @@ static const struct p11_rv_info rows[] = {
     OURS(P11_PARAMETER, "a parameter is not taken"),
     OURS(P11_UNSUPPORTED, "this is not offered"),
     OURS(P11_EXITING, "the process is exiting"),
+    OURS(P11_NO_OBJECT, "no object matches the URI"),
+    OURS(P11_MANY_OBJECTS, "several objects match the URI"),
     /* The last row is "unknown"; its value is no CK_RV that anyone returns. */
     NAMED(~(CK_RV)0, "unknown CK_RV", FATAL,
           "the token answers with a value of its vendor's", SEE_LOG),

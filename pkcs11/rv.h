@@ -38,6 +38,8 @@
 #define P11_PARAMETER      P11_RV(16) /* a parameter we do not take */
 #define P11_UNSUPPORTED    P11_RV(17) /* understood, not offered */
 #define P11_EXITING        P11_RV(18) /* the process is exiting */
+#define P11_NO_OBJECT      P11_RV(19) /* no object matches the URI */
+#define P11_MANY_OBJECTS   P11_RV(20) /* several do */
 
 enum p11_class {
     P11_CLASS_FATAL,   /* trying again gives the same answer */

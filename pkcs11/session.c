@@ -299,6 +299,15 @@ CK_RV p11_session_replace(struct p11_slot *slot, struct p11_session *session,
     return CKR_OK;
 }
 
+bool p11_session_renewed(struct p11_slot *slot, struct p11_session *session,
+                         CK_RV rv)
+{
+    enum p11_class class = p11_rv_info(rv)->class;
+
+    return (class == P11_CLASS_BUSY || class == P11_CLASS_SESSION) &&
+           p11_session_replace(slot, session, NULL) == CKR_OK;
+}
+
 void p11_session_give_back(struct p11_slot *slot, struct p11_session *session,
                            CK_RV rv)
 {

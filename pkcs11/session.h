@@ -34,6 +34,13 @@ CK_RV p11_session_replace(struct p11_slot *slot, struct p11_session *session,
                           struct p11_error *err);
 
 /*
+ * After a call that ended with rv: whether a fresh session, which is made in
+ * the place of this one, is worth another try, with the handles of before.
+ */
+bool p11_session_renewed(struct p11_slot *slot, struct p11_session *session,
+                         CK_RV rv);
+
+/*
  * Give a session back after work that ended with rv: as it is if the session
  * is sound, replaced if a call on it failed, which may have left it invalid
  * or with an operation active.

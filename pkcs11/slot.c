@@ -196,12 +196,14 @@ static bool library_matches(struct p11_module *module,
 }
 
 /*
- * How many match; *slot receives one of them, labels those that are there.
+ * How many match; slots receives them, max at most, labels those that are
+ * there.
  * Slots are only added while the module is open, at the head of the list:
  * what follows a given head needs no lock.
  */
 static size_t match_slots(struct p11_module *module, const struct p11_uri *uri,
-                          struct p11_slot **slot, char *labels, size_t size)
+                          struct p11_slot **slots, size_t max, char *labels,
+                          size_t size)
 {
     bool library = library_matches(module, uri);
     size_t matches = 0;
@@ -218,16 +220,18 @@ static size_t match_slots(struct p11_module *module, const struct p11_uri *uri,
             continue;
         snprintf(labels + used, size - used, "%s\"%s\"", used > 0 ? ", " : "",
                  s->label);
-        if (library && slot_matches(s, uri)) {
-            *slot = s;
-            matches++;
-        }
+        if (!library || !slot_matches(s, uri))
+            continue;
+        if (matches < max)
+            slots[matches] = s;
+        matches++;
     }
     return matches;
 }
 
-CK_RV p11_slot_find(struct p11_module *module, const struct p11_uri *uri,
-                    struct p11_slot **slot, struct p11_error *err)
+CK_RV p11_slots_find(struct p11_module *module, const struct p11_uri *uri,
+                     struct p11_slot **slots, size_t max, size_t *count,
+                     struct p11_error *err)
 {
     char labels[256], asked[200];
     CK_RV fault = CKR_OK, rv = p11_module_ready(module, err);
@@ -235,12 +239,12 @@ CK_RV p11_slot_find(struct p11_module *module, const struct p11_uri *uri,
 
     if (rv != CKR_OK)
         return rv;
-    matches = match_slots(module, uri, slot, labels, sizeof(labels));
+    matches = match_slots(module, uri, slots, max, labels, sizeof(labels));
     if (matches == 0) {
         rv = look(module, &fault, err);
         if (rv != CKR_OK)
             return rv;
-        matches = match_slots(module, uri, slot, labels, sizeof(labels));
+        matches = match_slots(module, uri, slots, max, labels, sizeof(labels));
     }
     p11_uri_describe(uri, asked, sizeof(asked));
     if (matches == 0 && fault != CKR_OK)
@@ -249,10 +253,19 @@ CK_RV p11_slot_find(struct p11_module *module, const struct p11_uri *uri,
         return p11_error_set(err, P11_NO_TOKEN,
                              "no token matches %s; %s has %s", asked,
                              module->path, labels[0] != '\0' ? labels : "none");
-    if (matches > 1)
+    *count = matches;
+    if (matches > max)
         return p11_error_set(err, P11_MANY_TOKENS,
                              "%zu tokens match %s (%s has %s); name one with "
                              "token= or serial=",
                              matches, asked, module->path, labels);
     return CKR_OK;
+}
+
+CK_RV p11_slot_find(struct p11_module *module, const struct p11_uri *uri,
+                    struct p11_slot **slot, struct p11_error *err)
+{
+    size_t count;
+
+    return p11_slots_find(module, uri, slot, 1, &count, err);
 }

@@ -76,6 +76,14 @@ struct p11_slot {
 CK_RV p11_slot_find(struct p11_module *module, const struct p11_uri *uri,
                     struct p11_slot **slot, struct p11_error *err);
 
+/*
+ * The same for any number of them: *count tokens, max at most, of which there
+ * is one at least.  P11_MANY_TOKENS if there are more.
+ */
+CK_RV p11_slots_find(struct p11_module *module, const struct p11_uri *uri,
+                     struct p11_slot **slots, size_t max, size_t *count,
+                     struct p11_error *err);
+
 /* By label and serial number. */
 bool p11_token_is_same(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b);
 

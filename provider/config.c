@@ -28,7 +28,7 @@ struct option {
 
 struct choice {
     const char *word;
-    bool value;
+    int value;
 };
 
 /* As in pkcs11-provider. */
@@ -40,12 +40,12 @@ static const struct choice flags[] = {
 
 static const struct choice loading[] = { { "early", true }, { NULL, false } };
 
-/*
- * When to log in for public objects; private keys, all that is loaded from a
- * token so far, always need the login.
- */
+/* For public keys and certificates; private keys always need the login. */
 static const struct choice logging_in[] = {
-    { "auto", false }, { "always", false }, { "never", false }, { NULL, false }
+    { "auto", P11_LOGIN_IF_NEEDED },
+    { "always", P11_LOGIN_ALWAYS },
+    { "never", P11_LOGIN_NEVER },
+    { NULL, 0 },
 };
 
 static CK_RV bad_value(const struct option *option, const char *value,
@@ -94,8 +94,7 @@ static CK_RV set_choice(struct prov_config *config, const struct option *option,
     for (const struct choice *from = option->from; from->word != NULL; from++) {
         if (strcasecmp(from->word, value) != 0)
             continue;
-        if (option->offset != 0)
-            *(bool *)((char *)config + option->offset) = from->value;
+        *(int *)((char *)config + option->offset) = from->value;
         return CKR_OK;
     }
     return bad_value(option, value, err);
@@ -128,8 +127,8 @@ static const struct option options[] = {
     { "pkcs11-module-token-pin", set_pin, 0, NULL, NULL, 0 },
     { "pkcs11-module-cache-sessions", set_number, FIELD(max_idle), "a number",
       NULL, 0 },
-    { "pkcs11-module-login-behavior", set_choice, 0, "auto, always or never",
-      logging_in, 0 },
+    { "pkcs11-module-login-behavior", set_choice, FIELD(login),
+      "auto, always or never", logging_in, 0 },
     { "pkcs11-module-load-behavior", set_choice, FIELD(load_early), "early",
       loading, 0 },
     { "pkcs11-module-quirks", set_quirks, 0,

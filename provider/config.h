@@ -16,6 +16,7 @@
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
 #include "pkcs11/module.h"
+#include "pkcs11/object.h"
 #include "pkcs11/pin.h"
 #include "pkcs11/rv.h"
 
@@ -25,8 +26,9 @@ struct prov_config {
     struct p11_pin_source pin;
     unsigned quirks;
     unsigned long max_idle, max_sessions;
-    bool load_early;
-    bool assume_fips;
+    int load_early;
+    int assume_fips;
+    int login;              /* enum p11_login_when, for public objects */
     char *public_file;      /* PEM: certificates and public keys */
     char *provider_name;    /* under which openssl.cnf activated us */
     atomic_bool names_seen; /* the file was searched for misspelt names */

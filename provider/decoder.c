@@ -16,7 +16,7 @@
 #include <openssl/params.h>
 #include <openssl/pem.h>
 #include <string.h>
-#include "key.h"
+#include "loader.h"
 
 #define STRUCTURE "pkcs11-provider-uri"
 
@@ -178,10 +178,15 @@ static void load_key(struct prov_ctx *ctx, const char *text,
                      struct pem_block *block)
 {
     struct p11_uri *uri = NULL;
+    struct prov_load load;
     struct p11_error err;
+    CK_RV rv = p11_uri_parse(text, &uri, &err);
 
-    if (p11_uri_parse(text, &uri, &err) != CKR_OK ||
-        prov_key_load(ctx, uri, pw_cb, pw_arg, &block->key, &err) != CKR_OK)
+    if (rv == CKR_OK) {
+        prov_load_init(&load, ctx, uri, NULL, pw_cb, pw_arg);
+        rv = prov_load_key(&load, &block->key, &err);
+    }
+    if (rv != CKR_OK)
         block->err = err;
     p11_uri_free(uri);
 }

@@ -115,15 +115,6 @@ EVP_PKEY *prov_pubkey_info(struct prov_ctx *ctx, const unsigned char *der,
 CK_RV prov_public_find(struct prov_key *key, struct p11_error *err);
 
 /*
- * Load the private key that uri names: *key is to be freed.  Asks for a PIN
- * with pw_cb (may be NULL) if nothing else gives it.  Returns CKR_OK, or why
- * not with err filled; raises nothing.  Blocks.
- */
-CK_RV prov_key_load(struct prov_ctx *ctx, const struct p11_uri *uri,
-                    OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg,
-                    struct prov_key **key, struct p11_error *err);
-
-/*
  * Give libcrypto a reference of its own to key, through cb, as an object
  * reference for keymgmt's load function.  Returns what cb returns.
  */

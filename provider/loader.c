@@ -7,17 +7,13 @@
 #include <openssl/params.h>
 #include <stdio.h>
 #include <string.h>
+#include "loader.h"
 #include "sign.h"
-
-struct prompt {
-    OSSL_PASSPHRASE_CALLBACK *cb;
-    void *arg;
-};
 
 static bool ask_for_pin(void *arg, const char *label, char *buf, size_t size,
                         size_t *len)
 {
-    struct prompt *prompt = arg;
+    const struct prov_load *load = arg;
     char info[80];
     OSSL_PARAM params[] = { OSSL_PARAM_utf8_string(OSSL_PASSPHRASE_PARAM_INFO,
                                                    info, 0),
@@ -25,66 +21,96 @@ static bool ask_for_pin(void *arg, const char *label, char *buf, size_t size,
 
     snprintf(info, sizeof(info), "token \"%s\" (its PIN)", label);
     params[0].data_size = strlen(info);
-    return prompt->cb(buf, size, len, params, prompt->arg) > 0;
+    return load->pw_cb(buf, size, len, params, load->pw_arg) > 0;
 }
 
-static CK_RV load(struct prov_ctx *ctx, const struct p11_uri *uri,
-                  const struct p11_pin_request *request, struct prov_key *key,
-                  struct p11_error *err)
+void prov_load_init(struct prov_load *load, struct prov_ctx *ctx,
+                    const struct p11_uri *uri,
+                    const struct p11_pin_source *given,
+                    OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg)
 {
-    struct p11_module *module;
-    const char *where;
-    CK_RV rv;
+    bool is_given = given != NULL && given->kind != P11_PIN_NONE;
 
+    *load = (struct prov_load){
+        .ctx = ctx,
+        .uri = uri,
+        .pin = { .uri = &uri->pin,
+                 .config = is_given ? given : &ctx->config.pin,
+                 .prompt = pw_cb != NULL ? ask_for_pin : NULL,
+                 .prompt_arg = load },
+        .pw_cb = pw_cb,
+        .pw_arg = pw_arg,
+    };
+}
+
+CK_RV prov_load_module(const struct prov_load *load, struct p11_module **module,
+                       struct p11_error *err)
+{
     /* module-path chooses code to run: not for whoever gives the URI. */
-    if (uri->module_path.present || uri->module_name.present)
+    if (load->uri->module_path.present || load->uri->module_name.present)
         return p11_error_set(err, P11_UNSUPPORTED,
                              "module-path and module-name are not taken from "
                              "a URI; set pkcs11-module-path or HSM_MODULE");
-    rv = prov_module(ctx, &module, err);
-    if (rv == CKR_OK)
-        rv = p11_key_load(module, uri, request, &key->token_key, err);
-    if (rv != CKR_OK)
-        return rv;
-    where = p11_key_where(key->token_key);
-    key->alg = prov_alg_find(
-        p11_key_type(key->token_key),
-        p11_attrs_get(p11_key_attrs(key->token_key), CKA_EC_PARAMS));
+    return prov_module(load->ctx, module, err);
+}
+
+static CK_RV set_alg(struct prov_key *key, const struct p11_attrs *attrs,
+                     const char *where, struct p11_error *err)
+{
+    CK_KEY_TYPE type =
+        p11_attrs_ulong(attrs, CKA_KEY_TYPE, CK_UNAVAILABLE_INFORMATION);
+
+    key->alg = prov_alg_find(type, p11_attrs_get(attrs, CKA_EC_PARAMS));
     if (key->alg == NULL)
         return p11_error_set(err, P11_KEY_UNUSABLE,
                              "%s: key type 0x%lx; RSA, EC and Ed25519 keys "
                              "sign here",
-                             where, p11_key_type(key->token_key));
-    rv = prov_public_find(key, err);
-    /* A key without curve could not even say how long its signatures are. */
-    if (rv == CKR_OK && prov_sign_size(key) == 0)
+                             where, type);
+    return CKR_OK;
+}
+
+/* A key without curve could not even say how long its signatures are. */
+static CK_RV check_size(const struct prov_key *key, const char *where,
+                        struct p11_error *err)
+{
+    if (prov_sign_size(key) == 0)
         return p11_error_set(err, P11_KEY_UNUSABLE,
                              "%s: its curve or modulus cannot be read, or is "
                              "a curve that libcrypto does not have by name",
                              where);
-    return rv;
+    return CKR_OK;
 }
 
-CK_RV prov_key_load(struct prov_ctx *ctx, const struct p11_uri *uri,
-                    OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg,
-                    struct prov_key **key, struct p11_error *err)
+static CK_RV load_key(const struct prov_load *load, struct prov_key *key,
+                      struct p11_error *err)
 {
-    struct prompt prompt = { pw_cb, pw_arg };
-    struct p11_pin_request request = {
-        .uri = &uri->pin,
-        .config = &ctx->config.pin,
-        .prompt = pw_cb != NULL ? ask_for_pin : NULL,
-        .prompt_arg = &prompt,
-    };
+    struct p11_module *module;
+    const char *where;
+    CK_RV rv = prov_load_module(load, &module, err);
+
+    if (rv == CKR_OK)
+        rv = p11_key_load(module, load->uri, &load->pin, &key->token_key, err);
+    if (rv != CKR_OK)
+        return rv;
+    where = p11_key_where(key->token_key);
+    rv = set_alg(key, p11_key_attrs(key->token_key), where, err);
+    if (rv == CKR_OK)
+        rv = prov_public_find(key, err);
+    return rv == CKR_OK ? check_size(key, where, err) : rv;
+}
+
+CK_RV prov_load_key(const struct prov_load *load, struct prov_key **key,
+                    struct p11_error *err)
+{
     int saved = errno;
     CK_RV rv;
 
-    *key = prov_key_new(ctx, NULL);
+    *key = prov_key_new(load->ctx, NULL);
     if (*key == NULL)
         return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a key");
     /* Tokens that use libcrypto leave their errors in our caller's queue. */
     ERR_set_mark();
-    rv = load(ctx, uri, &request, *key, err);
+    rv = load_key(load, *key, err);
     ERR_pop_to_mark();
     /* And in errno, at which some callers look first (Python's ssl). */
     errno = saved;
@@ -92,6 +118,35 @@ CK_RV prov_key_load(struct prov_ctx *ctx, const struct p11_uri *uri,
         prov_key_free(*key);
         *key = NULL;
     }
+    return rv;
+}
+
+CK_RV prov_key_from_attrs(struct prov_ctx *ctx, const struct p11_attrs *attrs,
+                          struct p11_key *token_key, const char *where,
+                          struct prov_key **key, struct p11_error *err)
+{
+    struct prov_key *k = prov_key_new(ctx, NULL);
+    EVP_PKEY *pub = NULL;
+    CK_RV rv;
+
+    if (k == NULL) {
+        p11_key_free(token_key);
+        return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a key");
+    }
+    k->token_key = token_key;
+    rv = set_alg(k, attrs, where, err);
+    if (rv == CKR_OK)
+        pub = prov_pubkey(ctx, k->alg, attrs, NULL);
+    if (pub != NULL)
+        prov_key_set_public(k, pub);
+    else if (rv == CKR_OK && token_key != NULL)
+        k->params = prov_pubkey_params(ctx, k->alg, attrs);
+    if (rv == CKR_OK)
+        rv = check_size(k, where, err);
+    if (rv == CKR_OK)
+        *key = k;
+    else
+        prov_key_free(k);
     return rv;
 }
 

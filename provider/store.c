@@ -1,22 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store loader: a pkcs11: URI gives one private key, or one error.
+ * The store loader: what a pkcs11: URI gives, and when it is one object and
+ * when a list.
+ *
+ *     the caller expects       object= or id=      neither
+ *     a private or public key  exactly one         exactly one
+ *     a certificate            exactly one         all
+ *     anything                 one of each class   all
+ *
+ * type= narrows that down to one class.  OSSL_STORE_find() by alias is
+ * object=, and by subject or by issuer and serial number all certificates
+ * that match, which may be none.
  *
  * Opening only parses and always succeeds: a failing open would leave other
  * loaders' errors beside ours.  What is wrong with the URI is raised by the
- * first load.
+ * first load.  An error ends the listing: programs load until the end.
  */
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
 #include <openssl/params.h>
+#include <openssl/pem.h>
 #include <openssl/store.h>
-#include "key.h"
+#include <string.h>
+#include "objects.h"
 
 struct store_ctx {
     struct prov_ctx *prov;
     struct p11_uri *uri;  /* owned; NULL when it is not valid */
     struct p11_error err; /* why */
-    bool done;
+    struct prov_objects objects;
+    bool begun, done;
     int expect; /* OSSL_STORE_INFO_*; 0: anything */
 };
 
@@ -36,6 +49,7 @@ static int store_close(void *vctx)
 {
     struct store_ctx *ctx = vctx;
 
+    prov_objects_clear(&ctx->objects);
     p11_uri_free(ctx->uri);
     OPENSSL_free(ctx);
     return 1;
@@ -82,26 +96,63 @@ static int store_set_ctx_params(void *vctx, const OSSL_PARAM params[])
     return p == NULL || OSSL_PARAM_get_int(p, &ctx->expect);
 }
 
+/* What the first load finds out. */
+static CK_RV begin(struct store_ctx *ctx)
+{
+    const struct p11_uri *uri = ctx->uri;
+    bool named;
+
+    if (uri == NULL)
+        return ctx->err.rv;
+    named = uri->object.present || uri->id.present ||
+            ctx->expect == OSSL_STORE_INFO_PKEY ||
+            ctx->expect == OSSL_STORE_INFO_PUBKEY;
+    ctx->objects.listing = !named;
+    return prov_objects_want(&ctx->objects, ctx->expect, &uri->type, &ctx->err);
+}
+
+static int hand_over(const struct prov_object *object, OSSL_CALLBACK *cb,
+                     void *arg)
+{
+    static char pem_name[] = PEM_STRING_X509;
+    int type = OSSL_OBJECT_CERT, ok;
+    OSSL_PARAM params[4] = {
+        OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),
+        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, pem_name,
+                               sizeof(pem_name) - 1),
+    };
+
+    if (object->key != NULL) {
+        ok = prov_key_hand_over(object->key, cb, arg);
+        prov_key_free(object->key);
+        return ok;
+    }
+    params[2] = OSSL_PARAM_construct_octet_string(
+        OSSL_OBJECT_PARAM_DATA, object->certificate->pValue,
+        object->certificate->ulValueLen);
+    params[3] = OSSL_PARAM_construct_end();
+    return cb(params, arg);
+}
+
 static int store_load(void *vctx, OSSL_CALLBACK *object_cb, void *object_arg,
                       OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg)
 {
     struct store_ctx *ctx = vctx;
-    struct prov_key *key;
-    int ok;
+    struct prov_object object = { 0 };
+    struct prov_load load;
+    CK_RV rv = ctx->begun ? CKR_OK : begin(ctx);
 
-    ctx->done = true;
-    if (ctx->uri == NULL)
+    ctx->begun = true;
+    if (rv == CKR_OK) {
+        prov_load_init(&load, ctx->prov, ctx->uri, NULL, pw_cb, pw_arg);
+        rv = prov_objects_next(&ctx->objects, &load, &object, &ctx->err);
+    }
+    ctx->done = rv != CKR_OK || prov_objects_end(&ctx->objects);
+    if (rv != CKR_OK)
         return prov_raise(ctx->prov, &ctx->err);
-    if (ctx->expect != 0 && ctx->expect != OSSL_STORE_INFO_PKEY)
-        return prov_raise_rv(ctx->prov, P11_UNSUPPORTED,
-                             "only private keys are loaded from a token; give "
-                             "certificates and public keys as files");
-    if (prov_key_load(ctx->prov, ctx->uri, pw_cb, pw_arg, &key, &ctx->err) !=
-        CKR_OK)
-        return prov_raise(ctx->prov, &ctx->err);
-    ok = prov_key_hand_over(key, object_cb, object_arg);
-    prov_key_free(key);
-    return ok;
+    if (object.key == NULL && object.certificate == NULL)
+        return 1;
+    return hand_over(&object, object_cb, object_arg);
 }
 
 static const OSSL_DISPATCH functions[] = {

@@ -40,7 +40,7 @@
 
 enum {
     FAKE_MAX_SLOTS = 8,
-    FAKE_MAX_OBJECTS = 64,
+    FAKE_MAX_OBJECTS = 320,
     FAKE_MAX_ATTRIBUTES = 32, /* of one object */
     FAKE_MAX_MECHANISMS = 16,
     FAKE_MAX_PARAMETER = 64, /* of a mechanism, bytes */

@@ -154,6 +154,8 @@ static const struct {
     { 0xc8534d10, "P11_PARAMETER", P11_CLASS_FATAL },
     { 0xc8534d11, "P11_UNSUPPORTED", P11_CLASS_FATAL },
     { 0xc8534d12, "P11_EXITING", P11_CLASS_FATAL },
+    { 0xc8534d13, "P11_NO_OBJECT", P11_CLASS_FATAL },
+    { 0xc8534d14, "P11_MANY_OBJECTS", P11_CLASS_FATAL },
 };
 
 static const struct p11_rv_info *table(size_t *n)
@@ -207,7 +209,7 @@ static void test_rv_info_answers_unknown_for_other_values(void **state)
 {
     static const CK_RV others[] = { 4,          0xb2,       0x210,
                                     0x80000000, 0x80000123, 0xc8534d00,
-                                    0xc8534d13, 0xfffffffe };
+                                    0xc8534d15, 0xfffffffe };
     size_t n;
     const struct p11_rv_info *rows = table(&n);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * provider/store: a pkcs11: URI gives one private key, or one
- * error that says what was asked and what to do.
+ * provider/store: how a pkcs11: URI names a private key, and the one error
+ * that says what was asked and what to do.  test_objects.c has the other
+ * classes, and lists.
  */
 #include "fixture.h"
 #include <openssl/err.h>
@@ -33,15 +34,22 @@ static OSSL_STORE_CTX *open_store(const char *uri)
 
 static void test_uri_gives_one_private_key_and_then_the_end(void **state)
 {
-    static const int expectations[] = { 0, OSSL_STORE_INFO_PKEY };
+    static const struct {
+        const char *uri;
+        int expect;
+    } rows[] = {
+        { FIXTURE_URI "p256", OSSL_STORE_INFO_PKEY },
+        { FIXTURE_URI "p256;type=private", OSSL_STORE_INFO_PKEY },
+        { FIXTURE_URI "p256;type=private", 0 },
+    };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(expectations); i++) {
-        OSSL_STORE_CTX *store = open_store(FIXTURE_URI "p256");
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        OSSL_STORE_CTX *store = open_store(rows[i].uri);
         OSSL_STORE_INFO *info = NULL;
 
         assert_non_null(store);
-        assert_int_equal(OSSL_STORE_expect(store, expectations[i]), 1);
+        assert_int_equal(OSSL_STORE_expect(store, rows[i].expect), 1);
         assert_int_equal(OSSL_STORE_eof(store), 0);
         info = OSSL_STORE_load(store);
         assert_non_null(info);
@@ -58,9 +66,7 @@ static void test_uri_gives_one_private_key_and_then_the_end(void **state)
 
 static void test_other_expectations_are_refused_with_a_reason(void **state)
 {
-    static const int expectations[] = { OSSL_STORE_INFO_CERT,
-                                        OSSL_STORE_INFO_PUBKEY,
-                                        OSSL_STORE_INFO_PARAMS,
+    static const int expectations[] = { OSSL_STORE_INFO_PARAMS,
                                         OSSL_STORE_INFO_CRL };
 
     (void)state;
@@ -137,7 +143,8 @@ static const struct {
       "\"demo\"" },
     { "pkcs11:object=p256", "several tokens match the URI", "object=p256",
       "\"second\"" },
-    { "pkcs11:", "several tokens match the URI", "token=", "\"demo\"" },
+    { "pkcs11:type=private", "several tokens match the URI",
+      "token=", "\"demo\"" },
     { "pkcs11:token=demo;object=nope", "no private key matches the URI",
       "object=nope", "token \"demo\"" },
     { "pkcs11:token=demo;id=%99", "no private key matches the URI", "id=%99",
@@ -178,6 +185,7 @@ static void test_bad_uri_is_one_error_raised_by_the_load(void **state)
 
         assert_non_null(store);
         fixture_assert_no_error();
+        assert_int_equal(OSSL_STORE_expect(store, OSSL_STORE_INFO_PKEY), 1);
         assert_int_equal(OSSL_STORE_eof(store), 0);
         assert_null(OSSL_STORE_load(store));
         assert_int_equal(OSSL_STORE_error(store), 1);

@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * provider/objects: what a pkcs11: URI gives besides one private key: public
+ * keys and certificates, one of each class, lists; in which order, and how
+ * many calls that costs the token.
+ */
+#include "fake_fixture.h"
+#include <openssl/err.h>
+#include <openssl/store.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct fake *fake;
+static OSSL_LIB_CTX *ctx;      /* on SoftHSM */
+static OSSL_LIB_CTX *fake_ctx; /* with a PIN, on the fake */
+
+static int setup(void **state)
+{
+    (void)state;
+    ctx = fixture_softhsm(FIXTURE_PIN);
+    (void)fixture_software();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    OSSL_LIB_CTX_free(ctx);
+    return 0;
+}
+
+/* For the fake, with these options. */
+static void begin_fake(const char *options)
+{
+    fake = fake_fixture();
+    fake_ctx = fake_context(options);
+    fake_calls_reset(fake);
+}
+
+static int end_fake(void **state)
+{
+    (void)state;
+    OSSL_LIB_CTX_free(fake_ctx);
+    fake_ctx = NULL;
+    return 0;
+}
+
+/* A certificate on the fake; hidden: from who is not logged in. */
+static void add_certificate(size_t slot, const char *name, bool hidden)
+{
+    static const CK_OBJECT_CLASS class = CKO_CERTIFICATE;
+    const CK_BBOOL private = hidden ? CK_TRUE : CK_FALSE;
+    X509 *cert = fixture_certificate(name);
+    unsigned char *der = NULL;
+    int len = i2d_X509(cert, &der);
+    const struct fake_attribute attributes[] = {
+        { CKA_CLASS, &class, sizeof(class) },
+        { CKA_PRIVATE, &private, sizeof(private) },
+        { CKA_ID, name, strlen(name) },
+        { CKA_LABEL, name, strlen(name) },
+        { CKA_VALUE, der, (size_t)len },
+    };
+
+    assert_in_range(len, 1, 4096);
+    fake_add_object(fake, slot, attributes, COUNT(attributes));
+    OPENSSL_free(der);
+    X509_free(cert);
+}
+
+static void assert_calls(const char *expected)
+{
+    char calls[8192];
+
+    assert_string_equal(fake_calls(fake, calls, sizeof(calls)), expected);
+    fake_calls_reset(fake);
+}
+
+/*
+ * All that a URI gives, as letters: k(ey), p(ublic key), c(ertificate), and !
+ * for an error.  In the manner of programs, which load until the end.
+ */
+static const char *everything(OSSL_LIB_CTX *lib, const char *uri, int expect,
+                              char letters[64])
+{
+    OSSL_STORE_CTX *store =
+        OSSL_STORE_open_ex(uri, lib, NULL, NULL, NULL, NULL, NULL, NULL);
+    size_t n = 0;
+
+    assert_non_null(store);
+    assert_int_equal(OSSL_STORE_expect(store, expect), 1);
+    for (int loads = 0; !OSSL_STORE_eof(store); loads++) {
+        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+        int type = info != NULL ? OSSL_STORE_INFO_get_type(info) : 0;
+
+        assert_in_range(n, 0, 62);
+        assert_in_range(loads, 0, 70);
+        if (type == OSSL_STORE_INFO_PKEY)
+            letters[n++] = 'k';
+        else if (type == OSSL_STORE_INFO_PUBKEY)
+            letters[n++] = 'p';
+        else if (type == OSSL_STORE_INFO_CERT)
+            letters[n++] = 'c';
+        else if (OSSL_STORE_error(store))
+            letters[n++] = '!';
+        OSSL_STORE_INFO_free(info);
+    }
+    letters[n] = '\0';
+    assert_int_equal(OSSL_STORE_close(store), 1);
+    return letters;
+}
+
+#define PKEY   OSSL_STORE_INFO_PKEY
+#define PUBKEY OSSL_STORE_INFO_PUBKEY
+#define CERT   OSSL_STORE_INFO_CERT
+
+/*
+ * On the token "demo": 12 private keys, 10 public ones, a certificate
+ * with label "other" and id 18, which is that of p256-cert.
+ */
+static const struct {
+    const char *uri;
+    int expect;
+    const char *letters, *reason, *word;
+} uris[] = {
+    { "pkcs11:token=demo;object=p256", 0, "kp", NULL, NULL },
+    { "pkcs11:token=demo;object=p256", PUBKEY, "p", NULL, NULL },
+    { "pkcs11:token=demo;object=p256;type=public", PUBKEY, "p", NULL, NULL },
+    { "pkcs11:token=demo;object=p256;type=public", 0, "p", NULL, NULL },
+    { "pkcs11:token=demo;object=p256;type=private", 0, "k", NULL, NULL },
+    { "pkcs11:token=demo;object=p256-bare", 0, "k", NULL, NULL },
+    { "pkcs11:token=demo;object=other", 0, "c", NULL, NULL },
+    { "pkcs11:token=demo;object=other", CERT, "c", NULL, NULL },
+    { "pkcs11:token=demo;object=other;type=cert", 0, "c", NULL, NULL },
+    { "pkcs11:token=demo;id=%18", 0, "kc", NULL, NULL },
+    { "pkcs11:token=demo;id=%18", CERT, "c", NULL, NULL },
+    { "pkcs11:token=demo;type=cert", 0, "c", NULL, NULL },
+    { "pkcs11:token=demo", CERT, "c", NULL, NULL },
+    { "pkcs11:type=cert", 0, "c", NULL, NULL },
+    /* one reason each */
+    { "pkcs11:token=demo;object=nope", 0, "!", "no object matches the URI",
+      "object=nope" },
+    { "pkcs11:token=demo;object=nope", CERT, "!", "no object matches the URI",
+      "no certificate" },
+    { "pkcs11:token=demo;object=nope", PUBKEY, "!", "no object matches the URI",
+      "no public key" },
+    { "pkcs11:token=demo;object=p256-bare", PUBKEY, "!",
+      "no object matches the URI", "token \"demo\"" },
+    { "pkcs11:token=demo;object=twin", 0, "!",
+      "several private keys match the URI", "id=" },
+    { "pkcs11:token=demo;object=twin;type=public", 0, "!",
+      "several objects match the URI", "public key" },
+    { "pkcs11:token=demo", PUBKEY, "!", "several objects match the URI",
+      "object=" },
+    { "pkcs11:token=nope", 0, "!", "no token matches the URI", "\"demo\"" },
+    { "pkcs11:object=other", CERT, "!", "several tokens match the URI",
+      "token=" },
+    { "pkcs11:token=demo;object=p256;type=cert", PKEY, "!",
+      "this is not offered", "type=cert" },
+    { "pkcs11:token=demo;object=p256;type=private", PUBKEY, "!",
+      "this is not offered", "public key is wanted" },
+    { "pkcs11:token=demo;object=p256;type=data", 0, "!", "this is not offered",
+      "private keys, public keys and certificates" },
+};
+
+static void test_uri_gives_one_of_each_class_or_lists(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(uris); i++) {
+        char letters[64];
+
+        if (strcmp(everything(ctx, uris[i].uri, uris[i].expect, letters),
+                   uris[i].letters) != 0)
+            fail_msg("%s, %d: \"%s\", not \"%s\"", uris[i].uri, uris[i].expect,
+                     letters, uris[i].letters);
+        if (uris[i].reason != NULL)
+            fixture_assert_error(0, uris[i].reason, uris[i].word, NULL);
+        fixture_assert_no_error();
+    }
+}
+
+static void test_whole_token_is_listed_private_keys_first(void **state)
+{
+    char letters[64];
+
+    (void)state;
+    assert_string_equal(everything(ctx, "pkcs11:token=demo", 0, letters),
+                        "kkkkkkkkkkkkppppppppppc");
+    assert_string_equal(
+        everything(ctx, "pkcs11:token=demo;type=private", 0, letters),
+        "kkkkkkkkkkkk");
+    assert_string_equal(
+        everything(ctx, "pkcs11:token=demo;type=public", 0, letters),
+        "pppppppppp");
+    fixture_assert_no_error();
+}
+
+/* The first of a URI. */
+static OSSL_STORE_INFO *first(OSSL_LIB_CTX *lib, const char *uri, int expect)
+{
+    OSSL_STORE_CTX *store =
+        OSSL_STORE_open_ex(uri, lib, NULL, NULL, NULL, NULL, NULL, NULL);
+    OSSL_STORE_INFO *info = NULL;
+
+    assert_non_null(store);
+    assert_int_equal(OSSL_STORE_expect(store, expect), 1);
+    info = OSSL_STORE_load(store);
+    OSSL_STORE_close(store);
+    if (info == NULL) {
+        ERR_print_errors_fp(stderr);
+        fail_msg("%s gives nothing", uri);
+    }
+    return info;
+}
+
+static void test_public_key_verifies_what_its_twin_signed(void **state)
+{
+    static const char *const names[] = { "rsa2048", "p256", "p521", "ed25519" };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(names); i++) {
+        const char *md = strcmp(names[i], "ed25519") == 0 ? NULL : "SHA256";
+        EVP_PKEY *twin = fixture_twin(names[i]), *key = NULL;
+        EVP_PKEY *public = fixture_public(names[i]);
+        unsigned char sig[FIXTURE_SIGNATURE_MAX];
+        size_t len = fixture_sign(fixture_software(), twin, md, sig);
+        EVP_MD_CTX *mctx = EVP_MD_CTX_new();
+        OSSL_STORE_INFO *info = NULL;
+        char uri[128];
+
+        (void)snprintf(uri, sizeof(uri), FIXTURE_URI "%s;type=public",
+                       names[i]);
+        info = first(ctx, uri, PUBKEY);
+        key = OSSL_STORE_INFO_get0_PUBKEY(info);
+        assert_int_equal(EVP_PKEY_eq(key, public), 1);
+        assert_int_equal(EVP_PKEY_eq(public, key), 1);
+        assert_int_equal(
+            EVP_DigestVerifyInit_ex(mctx, NULL, md, ctx, NULL, key, NULL), 1);
+        for (int bad = 0; bad < 2; bad++) {
+            assert_int_equal(
+                EVP_DigestVerify(mctx, sig, len, fixture_message,
+                                 fixture_message_len - (size_t)bad) == 1,
+                !bad);
+            ERR_clear_error();
+            assert_int_equal(
+                EVP_DigestVerifyInit_ex(mctx, NULL, md, ctx, NULL, key, NULL),
+                1);
+        }
+        /* It has no private half to sign with. */
+        assert_int_equal(fixture_sign(ctx, key, md, sig), 0);
+        ERR_clear_error();
+        EVP_MD_CTX_free(mctx);
+        OSSL_STORE_INFO_free(info);
+        EVP_PKEY_free(public);
+        EVP_PKEY_free(twin);
+    }
+}
+
+static void test_certificate_is_the_one_that_was_written(void **state)
+{
+    X509 *cert = fixture_certificate("p256-cert");
+    OSSL_STORE_INFO *info =
+        first(ctx, "pkcs11:token=demo;object=other;type=cert", CERT);
+
+    (void)state;
+    assert_int_equal(X509_cmp(OSSL_STORE_INFO_get0_CERT(info), cert), 0);
+    OSSL_STORE_INFO_free(info);
+    X509_free(cert);
+    fixture_assert_no_error();
+}
+
+/* The first by its own CKA_EC_POINT, the others by CKA_ID. */
+static void test_listed_keys_know_their_public_half_and_sign(void **state)
+{
+    static const char *const ids[] = { "rsa2048", "p256", "ed25519",
+                                       "p256-cert" };
+    size_t matched = 0;
+    OSSL_STORE_CTX *store =
+        OSSL_STORE_open_ex("pkcs11:token=demo;type=private", ctx, NULL, NULL,
+                           NULL, NULL, NULL, NULL);
+
+    (void)state;
+    while (!OSSL_STORE_eof(store)) {
+        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+        EVP_PKEY *key = info != NULL ? OSSL_STORE_INFO_get0_PKEY(info) : NULL;
+
+        for (size_t i = 0; key != NULL && i < COUNT(ids); i++) {
+            EVP_PKEY *public = fixture_public(ids[i]);
+
+            if (EVP_PKEY_get_id(key) == EVP_PKEY_get_id(public) &&
+                fixture_signs(ctx, key, public)) {
+                matched++;
+                assert_int_equal(EVP_PKEY_eq(key, public), 1);
+            }
+            EVP_PKEY_free(public);
+            ERR_clear_error();
+        }
+        OSSL_STORE_INFO_free(info);
+    }
+    OSSL_STORE_close(store);
+    assert_int_equal(matched, COUNT(ids));
+}
+
+#define OPEN                                                                   \
+    "C_GetFunctionList C_Initialize C_GetSlotList C_GetSlotList "              \
+    "C_GetTokenInfo C_OpenSession "
+#define SEARCH "C_FindObjectsInit C_FindObjects C_FindObjectsFinal"
+#define READ   "C_GetAttributeValue"
+
+static const struct {
+    const char *uri;
+    int expect;
+    const char *letters, *calls;
+} costs[] = {
+    { FAKE_URI "rsa2048", PKEY, "k", OPEN "C_Login " SEARCH " " READ },
+    { FAKE_URI "rsa2048", PUBKEY, "p", OPEN SEARCH " " READ },
+    { FAKE_URI "rsa2048", CERT, "c", OPEN SEARCH " " READ },
+    { FAKE_URI "rsa2048", 0, "kpc",
+      OPEN "C_Login " SEARCH " " READ " " SEARCH " " READ " " SEARCH " " READ },
+    { "pkcs11:token=fake", 0, "kkkppc",
+      OPEN "C_Login " SEARCH " " READ " " READ " " SEARCH " " READ " " READ
+           " " READ " " SEARCH " " READ },
+    { "pkcs11:token=fake;type=cert", 0, "c", OPEN SEARCH " " READ },
+    { "pkcs11:token=fake", CERT, "c", OPEN SEARCH " " READ },
+};
+
+/* One search for each class, and one call for each object. */
+static void test_each_object_costs_one_call(void **state)
+{
+    for (size_t i = 0; i < COUNT(costs); i++) {
+        char letters[64];
+
+        begin_fake("");
+        add_certificate(0, "rsa2048", false);
+        assert_string_equal(
+            everything(fake_ctx, costs[i].uri, costs[i].expect, letters),
+            costs[i].letters);
+        assert_calls(costs[i].calls);
+        assert_int_equal(fake_asked_private(fake), 0);
+        fixture_assert_no_error();
+        (void)end_fake(state);
+    }
+}
+
+static void test_program_that_stops_at_the_key_pays_for_the_key(void **state)
+{
+    begin_fake("");
+    OSSL_STORE_INFO_free(first(fake_ctx, FAKE_URI "rsa2048", 0));
+    assert_calls(OPEN "C_Login " SEARCH " " READ);
+    (void)end_fake(state);
+    begin_fake("");
+    OSSL_STORE_INFO_free(first(fake_ctx, "pkcs11:token=fake", 0));
+    assert_calls(OPEN "C_Login " SEARCH " " READ);
+    (void)end_fake(state);
+}
+
+/* pkcs11-module-login-behavior, as pkcs11-provider has it. */
+static const struct {
+    const char *behavior;
+    bool hidden;
+    int expect;
+    const char *letters;
+    size_t logins;
+} behaviors[] = {
+    { "auto", false, CERT, "c", 0 },   { "auto", true, CERT, "c", 1 },
+    { "always", false, CERT, "c", 1 }, { "always", true, CERT, "c", 1 },
+    { "never", false, CERT, "c", 0 },  { "never", true, CERT, "!", 0 },
+    { "never", true, PKEY, "k", 1 },
+};
+
+static void test_login_behavior_is_for_public_objects(void **state)
+{
+    for (size_t i = 0; i < COUNT(behaviors); i++) {
+        char option[80], letters[64];
+
+        (void)snprintf(option, sizeof(option),
+                       "pkcs11-module-login-behavior = %s\n",
+                       behaviors[i].behavior);
+        begin_fake(option);
+        add_certificate(0, "rsa2048", behaviors[i].hidden);
+        assert_string_equal(everything(fake_ctx, FAKE_URI "rsa2048",
+                                       behaviors[i].expect, letters),
+                            behaviors[i].letters);
+        assert_int_equal(fake_count(fake, "C_Login"), behaviors[i].logins);
+        if (behaviors[i].letters[0] == '!')
+            fixture_assert_error(0, "no object matches the URI",
+                                 "without a login", NULL);
+        fixture_assert_no_error();
+        (void)end_fake(state);
+    }
+}
+
+/* The configured PIN is for one token; which, nobody has said. */
+static void test_list_of_several_tokens_makes_no_login(void **state)
+{
+    static const struct {
+        const char *uri;
+        const char *letters;
+        size_t logins;
+    } rows[] = {
+        { "pkcs11:", "ppc", 0 },
+        { "pkcs11:type=public", "pp", 0 },
+        { "pkcs11:type=private", "", 0 },
+        { "pkcs11:?pin-value=1234", "kkkppcc", 2 },
+        { "pkcs11:token=fake", "kkkppc", 1 },
+    };
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char letters[64];
+
+        begin_fake("");
+        add_certificate(0, "rsa2048", false);
+        (void)fake_add_slot(fake, "other", "2");
+        add_certificate(1, "p256", true);
+        assert_string_equal(everything(fake_ctx, rows[i].uri, 0, letters),
+                            rows[i].letters);
+        assert_int_equal(fake_count(fake, "C_Login"), rows[i].logins);
+        fixture_assert_no_error();
+        (void)end_fake(state);
+    }
+}
+
+/* What cannot sign here does not keep the others from being listed. */
+static void test_keys_that_are_not_handled_are_left_out(void **state)
+{
+    static const struct fake_key dsa = { .type = CKK_DSA,
+                                         .label = "dsa",
+                                         .id = { "dsa", 3 } };
+    static const struct fake_key curveless = {
+        .type = CKK_EC,
+        .label = "curveless",
+        .id = { "curveless", 9 },
+        .ec_params = { "\x06\x01\x01", 3 },
+        .ec_point = { "\x04\x01\x04", 3 },
+    };
+    char letters[64];
+
+    begin_fake("");
+    (void)fake_add_key(fake, 0, &dsa);
+    (void)fake_add_key(fake, 0, &curveless);
+    assert_string_equal(everything(fake_ctx, "pkcs11:token=fake", 0, letters),
+                        "kkkpp");
+    fixture_assert_no_error();
+    assert_string_equal(everything(fake_ctx, FAKE_URI "dsa", PUBKEY, letters),
+                        "!");
+    fixture_assert_error(0, "the key's type or curve is not handled",
+                         "key type 0x1", NULL);
+    (void)end_fake(state);
+}
+
+/* What fails ends the listing: who loads until the end must get there. */
+static void test_error_ends_the_listing_with_one_reason(void **state)
+{
+    static const struct {
+        const char *function;
+        CK_RV rv;
+        unsigned long first;
+        const char *letters, *reason, *name;
+    } rows[] = {
+        { "C_GetSlotList", CKR_GENERAL_ERROR, 1, "!",
+          "the PKCS #11 module gives no reason", "CKR_GENERAL_ERROR" },
+        { "C_Login", CKR_PIN_INCORRECT, 1, "!", "the PIN is wrong",
+          "CKR_PIN_INCORRECT" },
+        { "C_FindObjects", CKR_DEVICE_MEMORY, 2, "kkk!",
+          "the token is short of memory", "CKR_DEVICE_MEMORY" },
+        { "C_GetAttributeValue", CKR_FUNCTION_FAILED, 3, "kk!",
+          "the token could not do it", "CKR_FUNCTION_FAILED" },
+    };
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char letters[64];
+
+        begin_fake("");
+        /* p256 would look for its public half. */
+        for (size_t n = 0; n < 16; n++) {
+            if (fake->objects[n].present && n > 1)
+                fake_remove_object(fake, n);
+        }
+        for (size_t n = 0; n < 2; n++) {
+            static const char *const labels[] = { "two", "three" };
+            struct fake_key key = { .type = CKK_RSA, .label = labels[n] };
+            const struct fake_object *rsa = &fake->objects[0];
+            const CK_ATTRIBUTE *modulus = fake_attribute(rsa, CKA_MODULUS);
+
+            key.modulus.data = modulus->pValue;
+            key.modulus.len = modulus->ulValueLen;
+            key.exponent.data = "\x01\x00\x01";
+            key.exponent.len = 3;
+            (void)fake_add_key(fake, 0, &key);
+        }
+        fake_fail(fake, rows[i].function, rows[i].rv, rows[i].first, 0);
+        assert_string_equal(
+            everything(fake_ctx, "pkcs11:token=fake", 0, letters),
+            rows[i].letters);
+        fixture_assert_error(0, rows[i].reason, rows[i].name, NULL);
+        (void)end_fake(state);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_uri_gives_one_of_each_class_or_lists),
+        cmocka_unit_test(test_whole_token_is_listed_private_keys_first),
+        cmocka_unit_test(test_public_key_verifies_what_its_twin_signed),
+        cmocka_unit_test(test_certificate_is_the_one_that_was_written),
+        cmocka_unit_test(test_listed_keys_know_their_public_half_and_sign),
+        cmocka_unit_test_teardown(test_each_object_costs_one_call, end_fake),
+        cmocka_unit_test_teardown(
+            test_program_that_stops_at_the_key_pays_for_the_key, end_fake),
+        cmocka_unit_test_teardown(test_login_behavior_is_for_public_objects,
+                                  end_fake),
+        cmocka_unit_test_teardown(test_list_of_several_tokens_makes_no_login,
+                                  end_fake),
+        cmocka_unit_test_teardown(test_keys_that_are_not_handled_are_left_out,
+                                  end_fake),
+        cmocka_unit_test_teardown(test_error_ends_the_listing_with_one_reason,
+                                  end_fake),
+    };
+
+    fixture_begin();
+    return cmocka_run_group_tests_name("provider/objects", tests, setup,
+                                       teardown);
+}
