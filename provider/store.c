@@ -29,6 +29,10 @@ struct store_ctx {
     struct p11_uri *uri;  /* owned; NULL when it is not valid */
     struct p11_error err; /* why */
     struct prov_objects objects;
+    /* OSSL_STORE_find(): of certificates, DER, owned; or of objects' labels. */
+    CK_ATTRIBUTE search[2];
+    size_t search_count;
+    char *alias; /* owned; NULL for none */
     bool begun, done;
     int expect; /* OSSL_STORE_INFO_*; 0: anything */
 };
@@ -45,11 +49,21 @@ static void *store_open(void *provctx, const char *uri)
     return ctx;
 }
 
+static void forget_search(struct store_ctx *ctx)
+{
+    for (size_t i = 0; i < ctx->search_count; i++)
+        OPENSSL_free(ctx->search[i].pValue);
+    ctx->search_count = 0;
+    OPENSSL_free(ctx->alias);
+    ctx->alias = NULL;
+}
+
 static int store_close(void *vctx)
 {
     struct store_ctx *ctx = vctx;
 
     prov_objects_clear(&ctx->objects);
+    forget_search(ctx);
     p11_uri_free(ctx->uri);
     OPENSSL_free(ctx);
     return 1;
@@ -67,6 +81,10 @@ static const OSSL_PARAM *store_settable_ctx_params(void *provctx)
     static const OSSL_PARAM settable[] = {
         OSSL_PARAM_int(OSSL_STORE_PARAM_EXPECT, NULL),
         OSSL_PARAM_utf8_string(OSSL_STORE_PARAM_PROPERTIES, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_STORE_PARAM_SUBJECT, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_STORE_PARAM_ISSUER, NULL, 0),
+        OSSL_PARAM_BN(OSSL_STORE_PARAM_SERIAL, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_STORE_PARAM_ALIAS, NULL, 0),
         OSSL_PARAM_END
     };
 
@@ -74,41 +92,128 @@ static const OSSL_PARAM *store_settable_ctx_params(void *provctx)
     return settable;
 }
 
+/* The DER of a name, as PKCS #11 has it too (v2.40, 4.6.3). */
+static int search_by_name(struct store_ctx *ctx, CK_ATTRIBUTE_TYPE type,
+                          const OSSL_PARAM *name)
+{
+    CK_ATTRIBUTE *attr = &ctx->search[ctx->search_count];
+    size_t len;
+
+    attr->pValue = NULL;
+    if (!OSSL_PARAM_get_octet_string(name, &attr->pValue, 0, &len))
+        return 0;
+    attr->type = type;
+    attr->ulValueLen = len;
+    ctx->search_count++;
+    return 1;
+}
+
+/* A number here, the DER of an INTEGER there. */
+static int search_by_serial(struct store_ctx *ctx, const OSSL_PARAM *serial)
+{
+    CK_ATTRIBUTE *attr = &ctx->search[ctx->search_count];
+    ASN1_INTEGER *integer = NULL;
+    BIGNUM *number = NULL;
+    unsigned char *der = NULL;
+    int len = 0;
+
+    if (OSSL_PARAM_get_BN(serial, &number))
+        integer = BN_to_ASN1_INTEGER(number, NULL);
+    if (integer != NULL)
+        len = i2d_ASN1_INTEGER(integer, &der);
+    ASN1_INTEGER_free(integer);
+    BN_free(number);
+    if (len <= 0)
+        return 0;
+    *attr = (CK_ATTRIBUTE){ CKA_SERIAL_NUMBER, der, (CK_ULONG)len };
+    ctx->search_count++;
+    return 1;
+}
+
+/* OSSL_STORE_find(); the last one counts. */
+static int set_search(struct store_ctx *ctx, const OSSL_PARAM params[])
+{
+    const OSSL_PARAM *subject, *issuer, *serial, *alias;
+
+    /* What a search asks for must not be passed over. */
+    if (OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_FINGERPRINT) != NULL)
+        return prov_raise_rv(ctx->prov, P11_UNSUPPORTED,
+                             "a token cannot be searched by fingerprint; "
+                             "search by subject, issuer and serial number, or "
+                             "alias");
+    subject = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_SUBJECT);
+    issuer = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_ISSUER);
+    serial = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_SERIAL);
+    alias = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_ALIAS);
+    if (subject == NULL && issuer == NULL && serial == NULL && alias == NULL)
+        return 1;
+    forget_search(ctx);
+    if (subject != NULL)
+        return search_by_name(ctx, CKA_SUBJECT, subject);
+    if (alias != NULL)
+        return OSSL_PARAM_get_utf8_string(alias, &ctx->alias, 0);
+    return (issuer == NULL || search_by_name(ctx, CKA_ISSUER, issuer)) &&
+           (serial == NULL || search_by_serial(ctx, serial));
+}
+
 static int store_set_ctx_params(void *vctx, const OSSL_PARAM params[])
 {
     struct store_ctx *ctx = vctx;
     const OSSL_PARAM *p =
         OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT);
-    /* OSSL_STORE_find(): what it asks for must not be passed over. */
-    static const char *const searches[] = {
-        OSSL_STORE_PARAM_SUBJECT, OSSL_STORE_PARAM_ISSUER,
-        OSSL_STORE_PARAM_SERIAL,  OSSL_STORE_PARAM_FINGERPRINT,
-        OSSL_STORE_PARAM_ALIAS,
-    };
 
-    for (size_t i = 0; i < sizeof(searches) / sizeof(searches[0]); i++) {
-        if (OSSL_PARAM_locate_const(params, searches[i]) != NULL)
-            return prov_raise_rv(ctx->prov, P11_UNSUPPORTED,
-                                 "a token is not searched by %s; name the key "
-                                 "by its URI",
-                                 searches[i]);
-    }
-    return p == NULL || OSSL_PARAM_get_int(p, &ctx->expect);
+    return (p == NULL || OSSL_PARAM_get_int(p, &ctx->expect)) &&
+           set_search(ctx, params);
+}
+
+/* An alias is a label, and so is object=. */
+static CK_RV set_alias(struct store_ctx *ctx)
+{
+    struct p11_uri_value *object = &ctx->uri->object;
+    size_t len = strlen(ctx->alias);
+
+    if (object->present)
+        return object->len == len && memcmp(object->bytes, ctx->alias, len) == 0
+                   ? CKR_OK
+                   : p11_error_set(&ctx->err, P11_PARAMETER,
+                                   "object= and the alias that is searched for "
+                                   "differ; leave one of them out");
+    object->bytes = strdup(ctx->alias);
+    if (object->bytes == NULL)
+        return p11_error_set(&ctx->err, CKR_HOST_MEMORY, "no memory");
+    object->len = len;
+    object->present = true;
+    return CKR_OK;
 }
 
 /* What the first load finds out. */
 static CK_RV begin(struct store_ctx *ctx)
 {
-    const struct p11_uri *uri = ctx->uri;
-    bool named;
+    int expect = ctx->expect;
+    CK_RV rv = CKR_OK;
 
-    if (uri == NULL)
+    if (ctx->uri == NULL)
         return ctx->err.rv;
-    named = uri->object.present || uri->id.present ||
-            ctx->expect == OSSL_STORE_INFO_PKEY ||
-            ctx->expect == OSSL_STORE_INFO_PUBKEY;
-    ctx->objects.listing = !named;
-    return prov_objects_want(&ctx->objects, ctx->expect, &uri->type, &ctx->err);
+    if (ctx->alias != NULL)
+        rv = set_alias(ctx);
+    if (rv != CKR_OK)
+        return rv;
+    if (ctx->search_count > 0) {
+        if (expect != 0 && expect != OSSL_STORE_INFO_CERT)
+            return p11_error_set(&ctx->err, P11_UNSUPPORTED,
+                                 "only certificates are searched for by "
+                                 "subject, or by issuer and serial number; "
+                                 "name a key with object= or id=");
+        /* X509_LOOKUP_store() expects nothing, and takes nothing else. */
+        expect = OSSL_STORE_INFO_CERT;
+        ctx->objects.search = ctx->search;
+        ctx->objects.search_count = ctx->search_count;
+    }
+    ctx->objects.listing =
+        ctx->search_count > 0 ||
+        !(ctx->uri->object.present || ctx->uri->id.present ||
+          expect == OSSL_STORE_INFO_PKEY || expect == OSSL_STORE_INFO_PUBKEY);
+    return prov_objects_want(&ctx->objects, expect, &ctx->uri->type, &ctx->err);
 }
 
 static int hand_over(const struct prov_object *object, OSSL_CALLBACK *cb,

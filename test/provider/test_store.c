@@ -82,19 +82,6 @@ static void test_other_expectations_are_refused_with_a_reason(void **state)
     }
 }
 
-static void test_search_is_refused_and_not_ignored(void **state)
-{
-    OSSL_STORE_CTX *store = open_store(FIXTURE_URI "p256");
-    OSSL_STORE_SEARCH *search = OSSL_STORE_SEARCH_by_alias("p384");
-    int found = OSSL_STORE_find(store, search);
-
-    (void)state;
-    OSSL_STORE_SEARCH_free(search);
-    OSSL_STORE_close(store);
-    ERR_clear_error();
-    assert_int_equal(found, 0);
-}
-
 static void test_store_may_be_closed_unread(void **state)
 {
     (void)state;
@@ -220,7 +207,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_uri_gives_one_private_key_and_then_the_end),
         cmocka_unit_test(test_other_expectations_are_refused_with_a_reason),
-        cmocka_unit_test(test_search_is_refused_and_not_ignored),
         cmocka_unit_test(test_store_may_be_closed_unread),
         cmocka_unit_test(test_key_is_named_in_many_ways),
         cmocka_unit_test(test_bad_uri_is_one_error_raised_by_the_load),
