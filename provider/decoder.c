@@ -6,7 +6,11 @@
  *     SEQUENCE { VisibleString "PKCS#11 Provider URI v1.0", UTF8String URI }
  *
  * Two steps, as libcrypto's decoders chain: from PEM to DER, and from DER to
- * a key, for which libcrypto asks the decoder of each key type in turn.
+ * a key, for which libcrypto asks the decoder of each key type in turn.  A
+ * certificate takes the first alone.
+ *
+ * A wrapped URI is a private key, if type= does not say something else; to
+ * who reads public keys it is a public key.
  */
 #include <openssl/asn1.h>
 #include <openssl/bio.h>
@@ -15,8 +19,9 @@
 #include <openssl/err.h>
 #include <openssl/params.h>
 #include <openssl/pem.h>
+#include <openssl/store.h>
 #include <string.h>
-#include "loader.h"
+#include "objects.h"
 
 #define STRUCTURE "pkcs11-provider-uri"
 
@@ -44,10 +49,41 @@ static void decoder_freectx(void *provctx)
     (void)provctx;
 }
 
-static int private_key_selected(void *provctx, int selection)
+static int key_selected(void *provctx, int selection)
 {
     (void)provctx;
-    return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
+    return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0;
+}
+
+/*
+ * What a URI is to who selects so, as OSSL_STORE_INFO_*; 0: nothing.  What is
+ * of no use is passed over before the token is asked, as any other block is.
+ */
+static int wrapped_object(const struct p11_uri *uri, int selection)
+{
+    bool any = selection == 0;
+    bool private = (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
+
+    if (uri->type.present && strcmp(uri->type.bytes, "cert") == 0)
+        return any ? OSSL_STORE_INFO_CERT : 0;
+    if (uri->type.present && strcmp(uri->type.bytes, "public") == 0)
+        return private ? 0 : OSSL_STORE_INFO_PUBKEY;
+    if (any || private)
+        return OSSL_STORE_INFO_PKEY;
+    return uri->type.present ? 0 : OSSL_STORE_INFO_PUBKEY;
+}
+
+/* The one object of that class; objects is to be cleared in any case. */
+static CK_RV load_object(struct prov_ctx *ctx, const struct p11_uri *uri,
+                         int what, OSSL_PASSPHRASE_CALLBACK *pw_cb,
+                         void *pw_arg, struct prov_objects *objects,
+                         struct prov_object *object, struct p11_error *err)
+{
+    struct prov_load load;
+    CK_RV rv = prov_objects_want(objects, what, &uri->type, err);
+
+    prov_load_init(&load, ctx, uri, NULL, pw_cb, pw_arg);
+    return rv == CKR_OK ? prov_objects_next(objects, &load, object, err) : rv;
 }
 
 /* One definite-length DER value of that tag; advances *p, or returns NULL. */
@@ -87,8 +123,26 @@ static char *unwrap(const unsigned char *der, long size)
     return OPENSSL_strndup((const char *)uri, (size_t)uri_len);
 }
 
-static int decode_block(struct prov_ctx *ctx, unsigned char *der, size_t len,
-                        OSSL_CALLBACK *cb, void *arg)
+/* Returns 1, or 0 with an error raised. */
+static int decode_certificate(struct prov_ctx *ctx, const struct p11_uri *uri,
+                              OSSL_CALLBACK *cb, void *arg,
+                              OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg)
+{
+    struct prov_objects objects = { 0 };
+    struct prov_object object = { 0 };
+    struct p11_error err;
+    CK_RV rv = load_object(ctx, uri, OSSL_STORE_INFO_CERT, pw_cb, pw_arg,
+                           &objects, &object, &err);
+    int ok = rv == CKR_OK ? prov_object_hand_over(&object, cb, arg)
+                          : prov_raise(ctx, &err);
+
+    prov_objects_clear(&objects);
+    return ok;
+}
+
+/* On to the decoders of DER. */
+static int decode_key(struct prov_ctx *ctx, unsigned char *der, size_t len,
+                      OSSL_CALLBACK *cb, void *arg)
 {
     int type = OSSL_OBJECT_PKEY, ok;
     OSSL_PARAM params[] = {
@@ -100,15 +154,6 @@ static int decode_block(struct prov_ctx *ctx, unsigned char *der, size_t len,
     };
     struct pem_block block = { NULL, { .rv = CKR_OK } };
     struct pem_block *outer = current_block;
-    char *text = unwrap(der, (long)len);
-
-    /* Nobody else will say so: the label is ours. */
-    if (text == NULL)
-        return prov_raise_rv(ctx, P11_URI_INVALID,
-                             "the PEM block \"" PROV_URI_LABEL
-                             "\" does not hold "
-                             "a URI; write it anew with hsmsign uri2pem");
-    OPENSSL_clear_free(text, strlen(text));
 
     ERR_set_mark();
     current_block = &block;
@@ -123,6 +168,35 @@ static int decode_block(struct prov_ctx *ctx, unsigned char *der, size_t len,
     return prov_raise(ctx, &block.err);
 }
 
+static int decode_block(struct prov_ctx *ctx, unsigned char *der, size_t len,
+                        int selection, OSSL_CALLBACK *cb, void *arg,
+                        OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg)
+{
+    char *text = unwrap(der, (long)len);
+    struct p11_uri *uri = NULL;
+    struct p11_error err;
+    int ok = 1, what;
+    CK_RV rv;
+
+    /* Nobody else will say so: the label is ours. */
+    if (text == NULL)
+        return prov_raise_rv(ctx, P11_URI_INVALID,
+                             "the PEM block \"" PROV_URI_LABEL
+                             "\" does not hold "
+                             "a URI; write it anew with hsmsign uri2pem");
+    rv = p11_uri_parse(text, &uri, &err);
+    OPENSSL_clear_free(text, strlen(text));
+    if (rv != CKR_OK)
+        return prov_raise(ctx, &err);
+    what = wrapped_object(uri, selection);
+    if (what == OSSL_STORE_INFO_CERT)
+        ok = decode_certificate(ctx, uri, cb, arg, pw_cb, pw_arg);
+    else if (what != 0)
+        ok = decode_key(ctx, der, len, cb, arg);
+    p11_uri_free(uri);
+    return ok;
+}
+
 /* Another label, or no PEM at all, is for other decoders: not an error. */
 static int pem_decode(void *vctx, OSSL_CORE_BIO *in, int selection,
                       OSSL_CALLBACK *cb, void *arg,
@@ -135,16 +209,14 @@ static int pem_decode(void *vctx, OSSL_CORE_BIO *in, int selection,
     long len = 0;
     int ok = 1, found;
 
-    (void)selection;
-    (void)pw_cb;
-    (void)pw_arg;
     if (bio == NULL)
         return 0;
     ERR_set_mark();
     found = PEM_read_bio(bio, &name, &header, &der, &len);
     ERR_pop_to_mark();
     if (found && strcmp(name, PROV_URI_LABEL) == 0)
-        ok = decode_block(ctx, der, (size_t)len, cb, arg);
+        ok = decode_block(ctx, der, (size_t)len, selection, cb, arg, pw_cb,
+                          pw_arg);
     OPENSSL_free(name);
     OPENSSL_free(header);
     if (found) /* the URI may have a pin-value */
@@ -173,27 +245,31 @@ static char *read_uri(struct prov_ctx *ctx, OSSL_CORE_BIO *in)
     return uri;
 }
 
-static void load_key(struct prov_ctx *ctx, const char *text,
+/* What text names, if that is a key to who selects so. */
+static void load_key(struct prov_ctx *ctx, const char *text, int selection,
                      OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg,
                      struct pem_block *block)
 {
+    struct prov_objects objects = { 0 };
+    struct prov_object object = { 0 };
     struct p11_uri *uri = NULL;
-    struct prov_load load;
     struct p11_error err;
     CK_RV rv = p11_uri_parse(text, &uri, &err);
+    int what = rv == CKR_OK ? wrapped_object(uri, selection) : 0;
 
-    if (rv == CKR_OK) {
-        prov_load_init(&load, ctx, uri, NULL, pw_cb, pw_arg);
-        rv = prov_load_key(&load, &block->key, &err);
-    }
+    if (what != 0 && what != OSSL_STORE_INFO_CERT)
+        rv =
+            load_object(ctx, uri, what, pw_cb, pw_arg, &objects, &object, &err);
     if (rv != CKR_OK)
         block->err = err;
+    block->key = object.key;
+    prov_objects_clear(&objects);
     p11_uri_free(uri);
 }
 
 static int der_decode(struct prov_ctx *ctx, const struct prov_alg *alg,
-                      OSSL_CORE_BIO *in, OSSL_CALLBACK *cb, void *arg,
-                      OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg)
+                      OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK *cb,
+                      void *arg, OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg)
 {
     struct pem_block no_pem = { NULL, { .rv = CKR_OK } };
     struct pem_block *block = current_block != NULL ? current_block : &no_pem;
@@ -203,11 +279,11 @@ static int der_decode(struct prov_ctx *ctx, const struct prov_alg *alg,
     if (text == NULL)
         return 1; /* nothing of ours: for other decoders */
     if (block->key == NULL)
-        load_key(ctx, text, pw_cb, pw_arg, block);
+        load_key(ctx, text, selection, pw_cb, pw_arg, block);
     OPENSSL_clear_free(text, strlen(text));
-    if (block->key == NULL)
+    if (block->err.rv != CKR_OK)
         ok = block == &no_pem ? prov_raise(ctx, &block->err) : 0;
-    else if (block->key->alg == alg)
+    else if (block->key != NULL && block->key->alg == alg)
         ok = prov_key_hand_over(block->key, cb, arg);
     prov_key_free(no_pem.key);
     return ok;
@@ -226,14 +302,13 @@ static const OSSL_DISPATCH pem_functions[] = {
                              OSSL_CALLBACK *cb, void *arg,                     \
                              OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg)    \
     {                                                                          \
-        (void)selection;                                                       \
-        return der_decode(provctx, &prov_alg_##type, in, cb, arg, pw_cb,       \
-                          pw_arg);                                             \
+        return der_decode(provctx, &prov_alg_##type, in, selection, cb, arg,   \
+                          pw_cb, pw_arg);                                      \
     }                                                                          \
     static const OSSL_DISPATCH type##_functions[] = {                          \
         PROV_FN(DECODER_NEWCTX, decoder_newctx),                               \
         PROV_FN(DECODER_FREECTX, decoder_freectx),                             \
-        PROV_FN(DECODER_DOES_SELECTION, private_key_selected),                 \
+        PROV_FN(DECODER_DOES_SELECTION, key_selected),                         \
         PROV_FN(DECODER_DECODE, type##_decode),                                \
         { 0, NULL },                                                           \
     };

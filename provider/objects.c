@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <openssl/core_names.h>
+#include <openssl/core_object.h>
 #include <openssl/err.h>
+#include <openssl/params.h>
+#include <openssl/pem.h>
 #include <openssl/store.h>
 #include <string.h>
 #include "objects.h"
@@ -353,6 +357,29 @@ CK_RV prov_objects_next(struct prov_objects *objects,
     if (rv != CKR_OK)
         objects->kind = PROV_KINDS;
     return rv;
+}
+
+int prov_object_hand_over(const struct prov_object *object, OSSL_CALLBACK *cb,
+                          void *arg)
+{
+    static char pem_name[] = PEM_STRING_X509;
+    int type = OSSL_OBJECT_CERT, ok;
+    OSSL_PARAM params[4] = {
+        OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),
+        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, pem_name,
+                               sizeof(pem_name) - 1),
+    };
+
+    if (object->key != NULL) {
+        ok = prov_key_hand_over(object->key, cb, arg);
+        prov_key_free(object->key);
+        return ok;
+    }
+    params[2] = OSSL_PARAM_construct_octet_string(
+        OSSL_OBJECT_PARAM_DATA, object->certificate->pValue,
+        object->certificate->ulValueLen);
+    params[3] = OSSL_PARAM_construct_end();
+    return cb(params, arg);
 }
 
 void prov_objects_clear(struct prov_objects *objects)

@@ -66,6 +66,9 @@ struct prov_object {
 CK_RV prov_objects_next(struct prov_objects *objects,
                         const struct prov_load *load,
                         struct prov_object *object, struct p11_error *err);
+/* Give libcrypto the object, and its key back.  Returns what cb returns. */
+int prov_object_hand_over(const struct prov_object *object, OSSL_CALLBACK *cb,
+                          void *arg);
 bool prov_objects_end(const struct prov_objects *objects);
 void prov_objects_clear(struct prov_objects *objects);
 

@@ -17,9 +17,7 @@
  * first load.  An error ends the listing: programs load until the end.
  */
 #include <openssl/core_names.h>
-#include <openssl/core_object.h>
 #include <openssl/params.h>
-#include <openssl/pem.h>
 #include <openssl/store.h>
 #include <string.h>
 #include "objects.h"
@@ -216,29 +214,6 @@ static CK_RV begin(struct store_ctx *ctx)
     return prov_objects_want(&ctx->objects, expect, &ctx->uri->type, &ctx->err);
 }
 
-static int hand_over(const struct prov_object *object, OSSL_CALLBACK *cb,
-                     void *arg)
-{
-    static char pem_name[] = PEM_STRING_X509;
-    int type = OSSL_OBJECT_CERT, ok;
-    OSSL_PARAM params[4] = {
-        OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),
-        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, pem_name,
-                               sizeof(pem_name) - 1),
-    };
-
-    if (object->key != NULL) {
-        ok = prov_key_hand_over(object->key, cb, arg);
-        prov_key_free(object->key);
-        return ok;
-    }
-    params[2] = OSSL_PARAM_construct_octet_string(
-        OSSL_OBJECT_PARAM_DATA, object->certificate->pValue,
-        object->certificate->ulValueLen);
-    params[3] = OSSL_PARAM_construct_end();
-    return cb(params, arg);
-}
-
 static int store_load(void *vctx, OSSL_CALLBACK *object_cb, void *object_arg,
                       OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg)
 {
@@ -257,7 +232,7 @@ static int store_load(void *vctx, OSSL_CALLBACK *object_cb, void *object_arg,
         return prov_raise(ctx->prov, &ctx->err);
     if (object.key == NULL && object.certificate == NULL)
         return 1;
-    return hand_over(&object, object_cb, object_arg);
+    return prov_object_hand_over(&object, object_cb, object_arg);
 }
 
 static const OSSL_DISPATCH functions[] = {

@@ -158,6 +158,76 @@ key's file" cms -signer "$(cert "$name")" -inkey "$T/$name.key"
     report $? 'and the signature has both'
 }
 
+# ---- by a file that wraps a URI ----
+
+wrap() { # URI
+    "$HSMSIGN" uri2pem "$1"
+}
+
+# Each kind in one file, in this order, among certificates that are not ours.
+wrapped() { # name, order
+    local kind
+
+    for kind in $2; do
+        case $kind in
+        key) wrap "$(uri "$1")" ;;
+        public) wrap "pkcs11:token=demo;object=$1;type=public" ;;
+        cert) wrap "$(cert "$1")" ;;
+        soft) cat "$1.pem" ;;
+        ca) cat root.pem ;;
+        esac || return 1
+    done
+}
+
+signs() { # name, file
+    ours pkeyutl -sign -rawin -inkey "$2" -in doc -out sig &&
+        plain pkeyutl -verify -rawin -pubin -inkey "$T/$1.pub" -in doc \
+            -sigfile sig
+}
+
+test_files() {
+    local name order
+
+    for name in rsa2048 p256 ed25519; do
+        for order in 'key cert' 'cert key' 'public cert key ca' \
+            'soft public key' 'ca key soft cert'; do
+            wrapped "$name" "$order" > file.pem
+            check "the key of $name is in a file of: $order" \
+                signs "$name" file.pem
+        done
+        wrapped "$name" 'cert key public' > file.pem
+        check "x509 -in finds the wrapped certificate of $name" \
+            shows "$name" ours x509 -in file.pem
+        check "s_server takes one file with both of $name" \
+            tls file.pem file.pem
+        wrap "pkcs11:token=demo;object=$name;type=public" > public.pem
+        check "pkey -pubin reads the wrapped public key of $name" \
+            public_key "$name" public.pem
+        check "pkeyutl -verify with the wrapped public key of $name" \
+            verifies "$name" public.pem
+        wrap "pkcs11:token=demo;object=$name" > untyped.pem
+        check "pkey -pubin reads a wrapped URI of $name without type" \
+            public_key "$name" untyped.pem
+    done
+    wrapped p256 'cert key' > file.pem
+    check 'cms -sign with one file that wraps certificate and key' \
+        cms -signer file.pem
+    wrapped p256 'soft key' > haproxy.pem
+    check 'cms -sign with one file of a certificate and a wrapped key' \
+        cms -signer haproxy.pem
+    wrap "$(cert nope)" > file.pem
+    check 'a wrapped certificate that is not there is named' \
+        says 'no certificate matches' ours x509 -in file.pem -noout
+    wrap "$(cert root)" > root.wrapped
+    wrap "$(cert middle)" >> root.wrapped
+    check 'storeutl -certs reads wrapped certificates' \
+        ours storeutl -noout -certs root.wrapped
+    grep -q 'Total found: 2' stdout
+    report $? 'both of them'
+    check 'verify -CAstore takes them' \
+        ours verify -no-CAfile -no-CApath -CAstore root.wrapped leaf.pem
+}
+
 # ---- without a login ----
 
 test_logins() {
@@ -374,6 +444,7 @@ configure 'pkcs11-module-token-pin = 1234'
 check 'make a chain of certificates' make_chain
 check 'write certificates to the token' write_certificates
 test_uris
+test_files
 test_logins
 test_lists
 test_searches

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * provider/decoder: a PEM file that wraps a URI is a private key to programs
- * that open key files only, and other files stay what they were.
+ * provider/decoder: a PEM file that wraps a URI is the key, or the
+ * certificate, to programs that open files only; other files stay what they
+ * were.
  */
 #include "wrap.h"
 #include <openssl/decoder.h>
@@ -225,17 +226,155 @@ static void test_reason_of_the_loader_reaches_the_caller(void **state)
     }
 }
 
-static void test_public_keys_are_not_wrapped(void **state)
+/* What a block is, to who reads a private key and to who reads a public one. */
+static const struct {
+    const char *end;
+    bool private, public;
+} types[] = {
+    { "", true, true },
+    { ";type=private", true, false },
+    { ";type=public", false, true },
+    { ";type=cert", false, false },
+};
+
+static void test_type_says_to_whom_the_block_is_a_key(void **state)
 {
-    struct der der;
-    BIO *bio = NULL;
+    static const char *const names[] = { "rsa2048", "p256", "p521", "ed25519" };
 
     (void)state;
-    wrap_good(&der, P256);
-    bio = pem(LABEL, &der);
-    assert_null(PEM_read_bio_PUBKEY_ex(bio, NULL, NULL, NULL, ctx, NULL));
+    for (size_t i = 0; i < COUNT(names) * COUNT(types); i++) {
+        const char *name = names[i / COUNT(types)];
+        EVP_PKEY *twins = fixture_public(name), *keys[2];
+        const bool found[] = { types[i % COUNT(types)].private,
+                               types[i % COUNT(types)].public };
+        char uri[128];
+        struct der der;
+
+        (void)snprintf(uri, sizeof(uri), FIXTURE_URI "%s%s", name,
+                       types[i % COUNT(types)].end);
+        wrap_good(&der, uri);
+        for (int n = 0; n < 2; n++) {
+            BIO *bio = pem(LABEL, &der);
+
+            keys[n] = n == 0 ? PEM_read_bio_PrivateKey_ex(bio, NULL, NULL, NULL,
+                                                          ctx, NULL)
+                             : PEM_read_bio_PUBKEY_ex(bio, NULL, NULL, NULL,
+                                                      ctx, NULL);
+            BIO_free(bio);
+            if ((keys[n] != NULL) != found[n])
+                fail_msg("%s, %d", uri, n);
+            if (found[n]) {
+                assert_int_equal(EVP_PKEY_eq(keys[n], twins), 1);
+                assert_true(fixture_signs(ctx, keys[n], twins) == (n == 0));
+            }
+            EVP_PKEY_free(keys[n]);
+            ERR_clear_error();
+        }
+        EVP_PKEY_free(twins);
+    }
+}
+
+/* Or the token would be asked, and say that it is not there. */
+static void test_block_for_others_is_passed_over(void **state)
+{
+    static const char *const uris[] = {
+        "pkcs11:token=nope;object=p256;type=public",
+        "pkcs11:token=nope;object=p256;type=cert",
+    };
+    struct fixture_errors errors;
+    struct der der, good;
+
+    (void)state;
+    wrap_good(&good, P256);
+    for (size_t i = 0; i < COUNT(uris); i++) {
+        BIO *bio = NULL;
+
+        wrap_good(&der, uris[i]);
+        assert_null(read_der(&der));
+        fixture_take_errors("hsmsign", &errors);
+        assert_int_equal(errors.ours, 0);
+        bio = pem(LABEL, &der);
+        assert_true(PEM_write_bio(bio, LABEL, "", good.bytes, (long)good.len) >
+                    0);
+        assert_is_p256(read_key(bio));
+        ERR_clear_error();
+    }
+}
+
+/* As haproxy, apache and openssl keep them: all in one file. */
+static void test_store_finds_each_kind_in_one_file(void **state)
+{
+    static const char *const uris[] = { P256, P256 ";type=public",
+                                        "pkcs11:token=demo;object=other;"
+                                        "type=cert" };
+    static const struct {
+        int expect;
+        const char *letters;
+    } rows[] = { { 0, "ckpc" },
+                 { OSSL_STORE_INFO_PKEY, "k" },
+                 { OSSL_STORE_INFO_PUBKEY, "pp" },
+                 { OSSL_STORE_INFO_CERT, "cc" } };
+    BIO *bio = BIO_new(BIO_s_mem());
+    X509 *cert = fixture_certificate("p256");
+    char path[256], *text = NULL;
+
+    (void)state;
+    assert_int_equal(PEM_write_bio_X509(bio, cert), 1);
+    for (size_t i = 0; i < COUNT(uris); i++) {
+        struct der der;
+
+        wrap_good(&der, uris[i]);
+        assert_true(PEM_write_bio(bio, LABEL, "", der.bytes, (long)der.len) >
+                    0);
+    }
+    BIO_write(bio, "", 1);
+    (void)BIO_get_mem_data(bio, &text);
+    fixture_write(path, "all.pem", text);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        OSSL_STORE_CTX *store =
+            OSSL_STORE_open_ex(path, ctx, NULL, NULL, NULL, NULL, NULL, NULL);
+        char letters[8] = "";
+        size_t n = 0;
+
+        assert_int_equal(OSSL_STORE_expect(store, rows[i].expect), 1);
+        while (!OSSL_STORE_eof(store) && n < sizeof(letters) - 1) {
+            OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+            int type = info != NULL ? OSSL_STORE_INFO_get_type(info) : 0;
+
+            if (type != 0)
+                letters[n++] = type == OSSL_STORE_INFO_CERT   ? 'c'
+                               : type == OSSL_STORE_INFO_PKEY ? 'k'
+                                                              : 'p';
+            OSSL_STORE_INFO_free(info);
+        }
+        assert_string_equal(letters, rows[i].letters);
+        OSSL_STORE_close(store);
+        ERR_clear_error();
+    }
+    X509_free(cert);
     BIO_free(bio);
-    ERR_clear_error();
+}
+
+static void test_certificate_that_is_not_there_is_one_reason(void **state)
+{
+    char path[256], *text = NULL;
+    struct der der;
+    BIO *bio = NULL;
+    OSSL_STORE_CTX *store = NULL;
+
+    (void)state;
+    wrap_good(&der, FIXTURE_URI "nope;type=cert");
+    bio = pem(LABEL, &der);
+    BIO_write(bio, "", 1);
+    (void)BIO_get_mem_data(bio, &text);
+    fixture_write(path, "nope.pem", text);
+    store = OSSL_STORE_open_ex(path, ctx, NULL, NULL, NULL, NULL, NULL, NULL);
+    assert_non_null(store);
+    assert_null(OSSL_STORE_load(store));
+    fixture_assert_error(1, "no object matches the URI", "no certificate",
+                         "object=nope", NULL);
+    OSSL_STORE_close(store);
+    BIO_free(bio);
 }
 
 /* Under another label it is not ours. */
@@ -286,7 +425,10 @@ int main(void)
         cmocka_unit_test(test_file_is_opened_by_the_store),
         cmocka_unit_test(test_decoder_of_the_wrong_type_finds_nothing),
         cmocka_unit_test(test_reason_of_the_loader_reaches_the_caller),
-        cmocka_unit_test(test_public_keys_are_not_wrapped),
+        cmocka_unit_test(test_type_says_to_whom_the_block_is_a_key),
+        cmocka_unit_test(test_block_for_others_is_passed_over),
+        cmocka_unit_test(test_store_finds_each_kind_in_one_file),
+        cmocka_unit_test(test_certificate_that_is_not_there_is_one_reason),
         cmocka_unit_test(test_other_labels_are_left_alone),
         cmocka_unit_test(test_software_keys_are_read_as_before),
     };
