@@ -123,6 +123,10 @@ static CK_RV mend(struct p11_slot *slot, struct p11_session *session, CK_RV rv,
         return rv;
     p11_log(P11_LOG_INFO, "%s: %s; trying again", slot->where,
             p11_rv_info(rv)->name);
+    /* What killed a session of before may have been mended already. */
+    if ((class == P11_CLASS_SESSION || class == P11_CLASS_DEVICE) &&
+        session->epoch < seen)
+        seen = session->epoch;
     rv = p11_session_replace(slot, session, err);
     if (rv == CKR_OK && class != P11_CLASS_BUSY && in)
         rv = p11_slot_login(slot, session, NULL, seen, err);

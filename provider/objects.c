@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
 #include <openssl/err.h>
@@ -340,16 +341,18 @@ CK_RV prov_objects_next(struct prov_objects *objects,
                         const struct prov_load *load,
                         struct prov_object *object, struct p11_error *err)
 {
+    int saved = errno;
     CK_RV rv = CKR_OK;
 
     *object = (struct prov_object){ 0 };
-    /* Tokens that use libcrypto leave their errors in our caller's queue. */
+    /* See prov_load_key(). */
     ERR_set_mark();
     while (rv == CKR_OK && !prov_objects_end(objects) && object->key == NULL &&
            object->certificate == NULL)
         rv = objects->listing ? next_listed(objects, load, object, err)
                               : next_one(objects, load, object, err);
     ERR_pop_to_mark();
+    errno = saved;
     if (object->key != NULL || object->certificate != NULL)
         objects->given++;
     else if (rv == CKR_OK && !objects->listing && objects->given == 0)
