@@ -37,12 +37,6 @@ static const CK_ATTRIBUTE_TYPE identity[] = {
     CKA_EC_PARAMS, CKA_EC_POINT, CKA_CHECK_VALUE,
 };
 
-/*
- * How often one signature is tried again: a loss that comes while another is
- * mended counts anew.
- */
-#define MENDS_MAX 5
-
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
 static bool copy_value(struct p11_uri_value *to,
@@ -207,6 +201,17 @@ static CK_RV read_private(struct p11_key *key, struct p11_session *session,
     return rv;
 }
 
+/*
+ * How often a call is made again.  A loss that comes while another is mended
+ * is a new one; a token that is gone or busy will be so the next time, too.
+ */
+static int mends_max(CK_RV rv)
+{
+    enum p11_class class = p11_rv_info(rv)->class;
+
+    return class == P11_CLASS_BUSY || class == P11_CLASS_DEVICE ? 2 : 5;
+}
+
 CK_RV p11_key_mend(struct p11_key *key, struct p11_session *session, CK_RV rv,
                    unsigned long seen, struct p11_error *err)
 {
@@ -246,7 +251,7 @@ static CK_RV find_and_read(struct p11_key *key, struct p11_session *session,
         rv = find_private(key, session, &found->handle, err);
         if (rv == CKR_OK)
             rv = read_private(key, session, found, err);
-        if (rv == CKR_OK || tries == MENDS_MAX)
+        if (rv == CKR_OK || tries == mends_max(rv))
             break;
         /* Private objects are not there for who is not, or was not yet. */
         if (rv == P11_NO_KEY && (p11_slot_epoch(key->slot) != found->epoch ||
@@ -462,7 +467,7 @@ static CK_RV sign_with(struct p11_key *key, struct p11_session *session,
         }
         if (rv == CKR_OK)
             rv = sign_once(key, session, handle, op, err);
-        if (rv == CKR_OK || tries == MENDS_MAX)
+        if (rv == CKR_OK || tries == mends_max(rv))
             return rv;
         rv = p11_key_mend(key, session, rv, epoch, err);
         if (rv != CKR_OK)

@@ -176,7 +176,7 @@ test_names() {
     fails 'an ambiguous key' -k twin \
         -e 'several private keys match' -e 'token "demo"' -e object=twin -e id=
     fails 'type=cert' -f -u 'pkcs11:token=demo;object=rsa2048;type=cert' \
-        -e 'only private keys' -e type=
+        -e 'a private key is wanted here' -e type=
     fails 'a misspelt attribute' -f -u 'pkcs11:token=demo;objekt=rsa2048' \
         -e objekt -e '"object"'
     fails 'an unknown attribute' -f -u 'pkcs11:token=demo;x-color=red' \

@@ -184,10 +184,10 @@ static void test_whole_token_is_listed_private_keys_first(void **state)
 
     (void)state;
     assert_string_equal(everything(ctx, "pkcs11:token=demo", 0, letters),
-                        "kkkkkkkkkkkkppppppppppc");
+                        "kkkkkkkkkkkkkppppppppppc");
     assert_string_equal(
         everything(ctx, "pkcs11:token=demo;type=private", 0, letters),
-        "kkkkkkkkkkkk");
+        "kkkkkkkkkkkkk");
     assert_string_equal(
         everything(ctx, "pkcs11:token=demo;type=public", 0, letters),
         "pppppppppp");
