@@ -24,11 +24,20 @@ refute 'embed fails with a wrong PIN' embed "$HSMSIGN_EMBED" p256 wrong-pin
 cp stderr said
 check 'embed says why it failed' grep -q CKR_PIN_INCORRECT said
 
+skip() {
+    test_count=$((test_count + 1))
+    echo "ok $test_count - $1 # SKIP $2"
+}
+
 grind() {
     valgrind -q --error-exitcode=99 --leak-check=full \
         --errors-for-leak-kinds=definite,indirect "$HSMSIGN_EMBED" "$@"
 }
-check 'embed frees all that it took' embed grind rsa2048 pin
+if [ -e /proc/self ]; then
+    check 'embed frees all that it took' embed grind rsa2048 pin
+else
+    skip 'embed frees all that it took' 'valgrind needs /proc, which is not mounted'
+fi
 
 install_and_build() {
     DESTDIR=$WORK/root meson install -C "$HSMSIGN_BUILD" --no-rebuild > /dev/null || return

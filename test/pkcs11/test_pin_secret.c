@@ -9,7 +9,8 @@
  * -Wl,-z,now, or the dynamic linker saves registers that memcpy() has used.
  *
  * Memory is read through /proc/self/mem, so that neither unmapped pages nor
- * bytes that were never written disturb the search, nor the sanitizers.
+ * bytes that were never written disturb the search, nor the sanitizers.  What
+ * memory there is /proc alone tells: where it is not mounted, all is skipped.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -491,6 +492,16 @@ static void test_pin_is_there_and_locked_in_a_forked_child(void **state)
     assert_no_leak();
 }
 
+/* Not by cmocka's skip(), which says no reason and fails in a setup. */
+static int skip_all(const struct CMUnitTest *tests, size_t n)
+{
+    (void)printf("1..%zu\n", n);
+    for (size_t i = 0; i < n; i++)
+        (void)printf("ok %zu - %s # SKIP /proc is not mounted\n", i + 1,
+                     tests[i].name);
+    return 0;
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, pin_teardown)
@@ -507,6 +518,8 @@ int main(void)
         TEST(test_pin_is_there_and_locked_in_a_forked_child),
     };
 
+    if (access("/proc/self", F_OK) != 0)
+        return skip_all(tests, COUNT(tests));
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
