@@ -7,6 +7,8 @@
 #include <openssl/params.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
 #include "loader.h"
 #include "sign.h"
 
@@ -43,15 +45,83 @@ void prov_load_init(struct prov_load *load, struct prov_ctx *ctx,
     };
 }
 
+/* Whether both exist and are one file, or one directory. */
+static bool is_same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
+}
+
+/* RFC 7512, 2.3: module-path is the module, or the directory it is in. */
+static bool is_module_path(const char *module, const char *path)
+{
+    const char *slash = strrchr(module, '/');
+    char *directory;
+    bool same;
+
+    if (strcmp(module, path) == 0 || is_same_file(module, path))
+        return true;
+    if (slash == NULL)
+        return false;
+    directory = OPENSSL_strndup(module, (size_t)(slash - module) + 1);
+    same = directory != NULL && is_same_file(directory, path);
+    OPENSSL_free(directory);
+    return same;
+}
+
+/*
+ * And module-name is its name in any case, without "lib" and ".so", behind
+ * which there may be a version.
+ */
+static bool is_module_name(const char *module, const char *name)
+{
+    const char *slash = strrchr(module, '/');
+    const char *file = slash != NULL ? slash + 1 : module;
+    size_t len = strlen(name);
+    bool same = false;
+
+    for (int lib = 0; lib < 2 && !same; lib++) {
+        same = strncasecmp(file, name, len) == 0 &&
+               (file[len] == '\0' ||
+                (strncasecmp(file + len, ".so", 3) == 0 &&
+                 (file[len + 3] == '\0' || file[len + 3] == '.')));
+        if (strncasecmp(file, "lib", 3) != 0)
+            break;
+        file += 3;
+    }
+    return same && len > 0;
+}
+
+/* They choose code to run: not for whoever gives the URI. */
+static CK_RV check_module(const struct prov_load *load, struct p11_error *err)
+{
+    const char *module = load->ctx->config.module_path;
+    const struct p11_uri *uri = load->uri;
+    const char *wrong = NULL;
+
+    if (uri->module_path.present &&
+        !is_module_path(module, uri->module_path.bytes))
+        wrong = "module-path";
+    else if (uri->module_name.present &&
+             !is_module_name(module, uri->module_name.bytes))
+        wrong = "module-name";
+    if (wrong == NULL)
+        return CKR_OK;
+    return p11_error_set(err, P11_UNSUPPORTED,
+                         "%s names another module than the one configured, %s, "
+                         "and a URI does not choose one; set "
+                         "pkcs11-module-path or HSM_MODULE, or leave it out",
+                         wrong, module);
+}
+
 CK_RV prov_load_module(const struct prov_load *load, struct p11_module **module,
                        struct p11_error *err)
 {
-    /* module-path chooses code to run: not for whoever gives the URI. */
-    if (load->uri->module_path.present || load->uri->module_name.present)
-        return p11_error_set(err, P11_UNSUPPORTED,
-                             "module-path and module-name are not taken from "
-                             "a URI; set pkcs11-module-path or HSM_MODULE");
-    return prov_module(load->ctx, module, err);
+    CK_RV rv = check_module(load, err);
+
+    return rv == CKR_OK ? prov_module(load->ctx, module, err) : rv;
 }
 
 static CK_RV set_alg(struct prov_key *key, const struct p11_attrs *attrs,

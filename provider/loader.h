@@ -29,8 +29,8 @@ void prov_load_init(struct prov_load *load, struct prov_ctx *ctx,
                     OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg);
 
 /*
- * The module, if the URI does not ask for another one.  Returns CKR_OK,
- * P11_UNSUPPORTED, or what prov_module() returns.
+ * The module, if the URI's module-path and module-name name no other one.
+ * Returns CKR_OK, P11_UNSUPPORTED, or what prov_module() returns.
  */
 CK_RV prov_load_module(const struct prov_load *load, struct p11_module **module,
                        struct p11_error *err);

@@ -12,6 +12,9 @@
  * object=, and by subject or by issuer and serial number all certificates
  * that match, which may be none.
  *
+ * The parameter "pin", a UTF-8 string, given to OSSL_STORE_open_ex(), is the
+ * PIN if the URI has none.
+ *
  * Opening only parses and always succeeds: a failing open would leave other
  * loaders' errors beside ours.  What is wrong with the URI is raised by the
  * first load.  An error ends the listing: programs load until the end.
@@ -22,10 +25,14 @@
 #include <string.h>
 #include "objects.h"
 
+/* Ours alone: libcrypto has no name for it. */
+#define PARAM_PIN "pin"
+
 struct store_ctx {
     struct prov_ctx *prov;
-    struct p11_uri *uri;  /* owned; NULL when it is not valid */
-    struct p11_error err; /* why */
+    struct p11_uri *uri;       /* owned; NULL when it is not valid */
+    struct p11_error err;      /* what the first load raises, if anything */
+    struct p11_pin_source pin; /* from the parameter "pin", if that is given */
     struct prov_objects objects;
     /* OSSL_STORE_find(): of certificates, DER, owned; or of objects' labels. */
     CK_ATTRIBUTE search[2];
@@ -62,6 +69,7 @@ static int store_close(void *vctx)
 
     prov_objects_clear(&ctx->objects);
     forget_search(ctx);
+    p11_pin_source_clear(&ctx->pin);
     p11_uri_free(ctx->uri);
     OPENSSL_free(ctx);
     return 1;
@@ -83,6 +91,7 @@ static const OSSL_PARAM *store_settable_ctx_params(void *provctx)
         OSSL_PARAM_octet_string(OSSL_STORE_PARAM_ISSUER, NULL, 0),
         OSSL_PARAM_BN(OSSL_STORE_PARAM_SERIAL, NULL, 0),
         OSSL_PARAM_utf8_string(OSSL_STORE_PARAM_ALIAS, NULL, 0),
+        OSSL_PARAM_utf8_string(PARAM_PIN, NULL, 0),
         OSSL_PARAM_END
     };
 
@@ -154,6 +163,23 @@ static int set_search(struct store_ctx *ctx, const OSSL_PARAM params[])
            (serial == NULL || search_by_serial(ctx, serial));
 }
 
+/* A program that has the PIN gives it so.  Never refused here: see above. */
+static int set_pin(struct store_ctx *ctx, const OSSL_PARAM *p)
+{
+    char *pin = NULL;
+    CK_RV rv;
+
+    if (p == NULL)
+        return 1;
+    if (!OSSL_PARAM_get_utf8_string(p, &pin, 0))
+        return 0;
+    p11_pin_source_clear(&ctx->pin);
+    rv = p11_pin_source_set(P11_PIN_LITERAL, pin, "the parameter \"pin\"",
+                            &ctx->pin, &ctx->err);
+    OPENSSL_clear_free(pin, strlen(pin));
+    return rv != CKR_HOST_MEMORY;
+}
+
 static int store_set_ctx_params(void *vctx, const OSSL_PARAM params[])
 {
     struct store_ctx *ctx = vctx;
@@ -161,6 +187,7 @@ static int store_set_ctx_params(void *vctx, const OSSL_PARAM params[])
         OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT);
 
     return (p == NULL || OSSL_PARAM_get_int(p, &ctx->expect)) &&
+           set_pin(ctx, OSSL_PARAM_locate_const(params, PARAM_PIN)) &&
            set_search(ctx, params);
 }
 
@@ -190,7 +217,7 @@ static CK_RV begin(struct store_ctx *ctx)
     int expect = ctx->expect;
     CK_RV rv = CKR_OK;
 
-    if (ctx->uri == NULL)
+    if (ctx->err.rv != CKR_OK)
         return ctx->err.rv;
     if (ctx->alias != NULL)
         rv = set_alias(ctx);
@@ -224,7 +251,7 @@ static int store_load(void *vctx, OSSL_CALLBACK *object_cb, void *object_arg,
 
     ctx->begun = true;
     if (rv == CKR_OK) {
-        prov_load_init(&load, ctx->prov, ctx->uri, NULL, pw_cb, pw_arg);
+        prov_load_init(&load, ctx->prov, ctx->uri, &ctx->pin, pw_cb, pw_arg);
         rv = prov_objects_next(&ctx->objects, &load, &object, &ctx->err);
     }
     ctx->done = rv != CKR_OK || prov_objects_end(&ctx->objects);

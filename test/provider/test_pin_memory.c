@@ -167,6 +167,7 @@ static const struct way {
     const char *query;    /* of the URI */
     bool file;            /* what follows is the name of a file with the PIN */
     bool ask, wrap;       /* a person types it; the URI is in a PEM file */
+    bool parameter;       /* the program gives it to OSSL_STORE_open_ex() */
 } ways[] = {
     { .query = "?pin-value=" },
     { .query = "?pin-source=file:", .file = true },
@@ -180,9 +181,11 @@ static const struct way {
     { .ask = true },
     { .query = "?pin-value=", .wrap = true },
     { .ask = true, .wrap = true },
+    { .parameter = true },
 };
 
 static const char *typed; /* by the person who is asked */
+static char *parameter;   /* NULL: none */
 
 static int type_pin(char *buf, int size, int rwflag, void *arg)
 {
@@ -195,8 +198,12 @@ static EVP_PKEY *load_by_store(OSSL_LIB_CTX *ctx, const char *uri, bool ask)
 {
     UI_METHOD *method =
         ask ? UI_UTIL_wrap_read_pem_callback(type_pin, 0) : NULL;
+    OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string("pin", parameter,
+                                                             0),
+                            OSSL_PARAM_construct_end() };
     OSSL_STORE_CTX *store =
-        OSSL_STORE_open_ex(uri, ctx, NULL, method, NULL, NULL, NULL, NULL);
+        OSSL_STORE_open_ex(uri, ctx, NULL, method, NULL,
+                           parameter != NULL ? params : NULL, NULL, NULL);
     OSSL_STORE_INFO *info = OSSL_STORE_load(store);
     EVP_PKEY *key = info != NULL ? OSSL_STORE_INFO_get1_PKEY(info) : NULL;
 
@@ -243,8 +250,14 @@ static OSSL_LIB_CTX *give(const struct way *way, const char *pin, char uri[512])
 
 static EVP_PKEY *load(const struct way *way, OSSL_LIB_CTX *ctx, const char *uri)
 {
-    return way->wrap ? load_by_pem(ctx, uri, way->ask)
-                     : load_by_store(ctx, uri, way->ask);
+    EVP_PKEY *key = NULL;
+
+    if (way->wrap)
+        return load_by_pem(ctx, uri, way->ask);
+    parameter = way->parameter ? (char *)typed : NULL;
+    key = load_by_store(ctx, uri, way->ask);
+    parameter = NULL;
+    return key;
 }
 
 static void assert_nothing_leaked(const char *what)
@@ -333,7 +346,7 @@ static void test_uri_that_fails_leaves_no_pin(void **state)
         FAKE_URI "p256;pin-value=" RIGHT,
         FAKE_URI "p256?pin-source=" RIGHT,
         FAKE_URI "nope?pin-value=" RIGHT,
-        FAKE_URI "p256;type=cert?pin-value=" RIGHT,
+        FAKE_URI "p256;type=data?pin-value=" RIGHT,
         FAKE_URI "p256?pin-value=" RIGHT "&module-path=/x",
         "pkcs11:token=nope?pin-value=" RIGHT,
     };
