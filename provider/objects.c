@@ -144,6 +144,7 @@ static CK_RV one_public(struct prov_objects *objects,
     if (kind == PUBLIC_KEY)
         return prov_key_from_attrs(load->ctx, attrs, NULL, slot->where,
                                    &object->key, err);
+    object->where = slot->where;
     object->certificate = p11_attrs_get(attrs, CKA_VALUE);
     if (object->certificate != NULL)
         return CKR_OK;
@@ -302,6 +303,7 @@ static CK_RV listed_object(struct prov_objects *objects,
     if (objects->kind == PUBLIC_KEY)
         return prov_key_from_attrs(load->ctx, attrs, NULL, found->slot->where,
                                    &object->key, err);
+    object->where = found->slot->where;
     object->certificate = p11_attrs_get(attrs, CKA_VALUE);
     return CKR_OK;
 }

@@ -54,6 +54,7 @@ CK_RV prov_objects_want(struct prov_objects *objects, int expect,
 struct prov_object {
     struct prov_key *key;
     const CK_ATTRIBUTE *certificate; /* good until the next call */
+    const char *where;               /* its token: for messages */
 };
 
 /*

@@ -248,6 +248,7 @@ static int store_load(void *vctx, OSSL_CALLBACK *object_cb, void *object_arg,
     struct prov_object object = { 0 };
     struct prov_load load;
     CK_RV rv = ctx->begun ? CKR_OK : begin(ctx);
+    int ok;
 
     ctx->begun = true;
     if (rv == CKR_OK) {
@@ -259,7 +260,15 @@ static int store_load(void *vctx, OSSL_CALLBACK *object_cb, void *object_arg,
         return prov_raise(ctx->prov, &ctx->err);
     if (object.key == NULL && object.certificate == NULL)
         return 1;
-    return prov_object_hand_over(&object, object_cb, object_arg);
+    ok = prov_object_hand_over(&object, object_cb, object_arg);
+    /* The list goes on behind it. */
+    if (!ok && object.certificate != NULL)
+        return prov_raise_rv(ctx->prov, P11_UNSUPPORTED,
+                             "%s: a certificate object holds no X.509 "
+                             "certificate; delete it, or name another one "
+                             "with object= or id=",
+                             object.where);
+    return ok;
 }
 
 static const OSSL_DISPATCH functions[] = {

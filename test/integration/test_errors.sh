@@ -118,6 +118,58 @@ one_login() {
     equal 1 "$(grep -c ^C_Login calls)"
 }
 
+# ---- public keys and certificates ----
+
+test_objects() {
+    local uri=pkcs11:token=demo
+
+    check 'write two certificates with one label' two_certificates
+    fails 'a missing certificate' -e 'no object matches the URI' \
+        -e 'no certificate' -e 'token "demo"' -e object=nope -e id= \
+        -- ours x509 -in "$uri;object=nope" -noout
+    fails 'a missing public key' -e 'no object matches the URI' \
+        -e 'no public key' -e 'token "demo"' -e object=p256-bare -e id= \
+        -- ours pkey -pubin -in "$uri;object=p256-bare" -noout
+    fails 'an ambiguous certificate' -e 'several objects match the URI' \
+        -e 'one certificate' -e 'token "demo"' -e object=double -e id= \
+        -- ours x509 -in "$uri;object=double" -noout
+    fails 'an ambiguous public key' -e 'several objects match the URI' \
+        -e 'one public key' -e 'token "demo"' -e object=twin -e id= \
+        -- ours pkey -pubin -in "$uri;object=twin" -noout
+    fails 'type=private for a certificate' -e 'this is not offered' \
+        -e 'certificate is wanted' -e type=private \
+        -- ours x509 -in "$uri;object=double;type=private" -noout
+    fails 'a certificate on a token that is not there' \
+        -e 'no token matches the URI' -e token=nope -e '"demo"' \
+        -- ours x509 -in 'pkcs11:token=nope;object=double' -noout
+    fails 'a certificate that is none' -v HSMSIGN_SHIM_ATTR=0x11=3000 \
+        -e 'no X.509 certificate' -e 'token "demo"' -e object= \
+        -- ours x509 -in "$uri;object=other" -noout
+    fails 'a public key that is none' -v HSMSIGN_SHIM_ATTR=0x181=0401 \
+        -e "key's type or curve" -e 'token "demo"' \
+        -- ours pkey -pubin -in "$uri;object=p256" -noout
+    fails 'a token that fails when it is read' \
+        -v HSMSIGN_SHIM_FAIL=C_GetAttributeValue=0x5 \
+        -e C_GetAttributeValue -e CKR_GENERAL_ERROR -e 'token "demo"' \
+        -- ours x509 -in "$uri;object=other" -noout
+    fails 'a certificate that only a login shows, with a wrong PIN' \
+        -o "pkcs11-module-token-pin = $WRONG" -e C_Login \
+        -e CKR_PIN_INCORRECT -e 'token "demo"' \
+        -- ours x509 -in "$uri;object=nope" -noout
+    check 'that PIN is tried once' one_login
+}
+
+two_certificates() {
+    local id
+
+    plain x509 -in "$T/p256.pem" -outform DER -out double.der || return 1
+    for id in 71 72; do
+        pkcs11-tool --module "$SOFTHSM2_MODULE" --token-label demo --login \
+            --pin "$PIN" --write-object double.der --type cert \
+            --label double --id $id || return 1
+    done
+}
+
 # ---- the PIN ----
 
 test_pin() {
@@ -316,6 +368,7 @@ test_configuration() {
     done
 }
 
+test_objects
 test_pin
 test_names
 test_module

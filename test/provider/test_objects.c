@@ -114,7 +114,7 @@ static const char *everything(OSSL_LIB_CTX *lib, const char *uri, int expect,
 #define CERT   OSSL_STORE_INFO_CERT
 
 /*
- * On the token "demo": 12 private keys, 10 public ones, a certificate
+ * On the token "demo": many keys, and a certificate
  * with label "other" and id 18, which is that of p256-cert.
  */
 static const struct {
@@ -178,19 +178,30 @@ static void test_uri_gives_one_of_each_class_or_lists(void **state)
     }
 }
 
+/* What is on the token is make_token.sh's to say: see also test_store.sh. */
 static void test_whole_token_is_listed_private_keys_first(void **state)
 {
-    char letters[64];
+    static const struct {
+        const char *type, *letter;
+        size_t least;
+    } rows[] = { { "private", "k", 12 },
+                 { "public", "p", 10 },
+                 { "cert", "c", 1 } };
+    char all[64], some[64], uri[80];
+    const char *at = everything(ctx, "pkcs11:token=demo", 0, all);
 
     (void)state;
-    assert_string_equal(everything(ctx, "pkcs11:token=demo", 0, letters),
-                        "kkkkkkkkkkkkkppppppppppc");
-    assert_string_equal(
-        everything(ctx, "pkcs11:token=demo;type=private", 0, letters),
-        "kkkkkkkkkkkkk");
-    assert_string_equal(
-        everything(ctx, "pkcs11:token=demo;type=public", 0, letters),
-        "pppppppppp");
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        size_t n = strspn(at, rows[i].letter);
+
+        (void)snprintf(uri, sizeof(uri), "pkcs11:token=demo;type=%s",
+                       rows[i].type);
+        assert_int_equal(strlen(everything(ctx, uri, 0, some)), n);
+        assert_memory_equal(some, at, n);
+        assert_in_range(n, rows[i].least, 60);
+        at += n;
+    }
+    assert_string_equal(at, "");
     fixture_assert_no_error();
 }
 
@@ -447,6 +458,37 @@ static void test_keys_that_are_not_handled_are_left_out(void **state)
     (void)end_fake(state);
 }
 
+/* One that libcrypto cannot read is said to be one, and not the end. */
+static void test_list_goes_on_behind_a_certificate_that_is_none(void **state)
+{
+    static const CK_OBJECT_CLASS class = CKO_CERTIFICATE;
+    static const struct fake_attribute garbage[] = {
+        { CKA_CLASS, &class, sizeof(class) },
+        { CKA_LABEL, "garbage", 7 },
+        { CKA_VALUE, "\x30\x00", 2 },
+    };
+    static const struct fake_attribute empty[] = {
+        { CKA_CLASS, &class, sizeof(class) },
+        { CKA_LABEL, "empty", 5 },
+        { CKA_VALUE, "", 0 },
+    };
+    char letters[64];
+
+    begin_fake("");
+    add_certificate(0, "p256", false);
+    fake_add_object(fake, 0, garbage, COUNT(garbage));
+    fake_add_object(fake, 0, empty, COUNT(empty));
+    add_certificate(0, "rsa2048", false);
+    assert_string_equal(
+        everything(fake_ctx, "pkcs11:token=fake", CERT, letters), "c!c");
+    fixture_assert_error(8, "this is not offered", "no X.509 certificate",
+                         "\"fake\"", NULL);
+    assert_string_equal(everything(fake_ctx, FAKE_URI "empty", CERT, letters),
+                        "!");
+    fixture_assert_error(0, "no object matches the URI", "has no value", NULL);
+    (void)end_fake(state);
+}
+
 /* What fails ends the listing: who loads until the end must get there. */
 static void test_error_ends_the_listing_with_one_reason(void **state)
 {
@@ -513,6 +555,8 @@ int main(void)
                                   end_fake),
         cmocka_unit_test_teardown(test_keys_that_are_not_handled_are_left_out,
                                   end_fake),
+        cmocka_unit_test_teardown(
+            test_list_goes_on_behind_a_certificate_that_is_none, end_fake),
         cmocka_unit_test_teardown(test_error_ends_the_listing_with_one_reason,
                                   end_fake),
     };
