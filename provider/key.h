@@ -32,6 +32,11 @@ struct prov_key {
     _Atomic(EVP_PKEY *) pub;   /* owned; NULL while not known */
     atomic_ulong checked;      /* p11_key_times_found() when it was the same */
     _Atomic(struct prov_trial *) trial; /* owned; NULL: none made yet */
+    /*
+     * RSA-PSS that the token refuses and that is padded here: by digest, bits
+     * of the MGF1 digests; both are rows of prov_digests.
+     */
+    atomic_uint pss_here[PROV_DIGESTS];
 };
 
 /* A key without anything, of one reference; NULL when memory is short. */

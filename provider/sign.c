@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <openssl/rsa.h>
 #include <string.h>
+#include "pss.h"
 #include "sign.h"
 
 /* What a C_Sign takes, and the mechanism with its parameter. */
@@ -9,7 +10,7 @@ struct sig_input {
     CK_RSA_PKCS_PSS_PARAMS pss;
     const unsigned char *data;
     size_t len;
-    unsigned char block[128]; /* what was put together for data, if anything */
+    unsigned char *block; /* of PROV_SIGNATURE_MAX, to put data together in */
 };
 
 /* What differs between signature algorithms, and nothing else. */
@@ -17,15 +18,21 @@ struct sig_alg {
     const struct prov_alg *alg;
     int pad; /* RSA only */
     CK_MECHANISM_TYPE mechanism;
+    /* NULL: the data as it is. */
     CK_RV(*prepare)
-    (const struct prov_key *key, const struct sig_params *params,
-     struct sig_input *in, struct p11_error *err); /* NULL: the data as it is */
+    (struct prov_key *key, const struct sig_params *params,
+     struct sig_input *in, struct p11_error *err);
+    /* The token answered rv: sign in another way, or return rv.  NULL: none. */
+    CK_RV(*refused)
+    (struct prov_key *key, const struct sig_params *params,
+     struct sig_input *in, CK_RV rv, unsigned char *sig, size_t *sig_len,
+     struct p11_error *err);
     /* In place: raw is final if NULL. */
     CK_RV (*encode)(unsigned char *sig, size_t size, size_t *len);
 };
 
 /* RFC 8017, 9.2: the token pads, we put the DigestInfo together. */
-static CK_RV prepare_pkcs1(const struct prov_key *key,
+static CK_RV prepare_pkcs1(struct prov_key *key,
                            const struct sig_params *params,
                            struct sig_input *in, struct p11_error *err)
 {
@@ -66,22 +73,53 @@ static long pss_salt(const struct sig_params *params, long max)
     }
 }
 
-static CK_RV prepare_pss(const struct prov_key *key,
-                         const struct sig_params *params, struct sig_input *in,
-                         struct p11_error *err)
+static const struct prov_digest *pss_mgf1(const struct sig_params *params)
+{
+    return params->mgf1 != NULL ? params->mgf1 : params->md;
+}
+
+/* Of key->pss_here[md]: the bit for that MGF1 digest. */
+static unsigned pss_bit(const struct sig_params *params)
+{
+    return 1U << (pss_mgf1(params) - prov_digests);
+}
+
+/* Pad here, for CKM_RSA_X_509; in->pss.sLen is the salt's length. */
+static CK_RV pad_pss(const struct prov_key *key,
+                     const struct sig_params *params, struct sig_input *in,
+                     struct p11_error *err)
+{
+    struct prov_ctx *ctx = key->ctx;
+    const struct prov_digest *row;
+    EVP_MD *md = prov_digest_fetch(ctx, params->md->name, NULL, &row);
+    EVP_MD *mgf1 = prov_digest_fetch(ctx, pss_mgf1(params)->name, NULL, &row);
+    int bits = EVP_PKEY_get_bits(prov_key_params(key));
+    int ok = md != NULL && mgf1 != NULL &&
+             prov_pss_pad(ctx->libctx, md, mgf1, in->data, in->pss.sLen,
+                          (size_t)bits, in->block);
+
+    EVP_MD_free(md);
+    EVP_MD_free(mgf1);
+    in->data = in->block;
+    in->len = prov_sign_size(key);
+    in->mechanism = (CK_MECHANISM){ .mechanism = CKM_RSA_X_509 };
+    return ok ? CKR_OK
+              : p11_error_set(err, P11_DIGEST,
+                              "%s: no provider offers %s and random numbers; "
+                              "activate \"default\"",
+                              p11_key_where(key->token_key),
+                              pss_mgf1(params)->name);
+}
+
+static CK_RV prepare_pss(struct prov_key *key, const struct sig_params *params,
+                         struct sig_input *in, struct p11_error *err)
 {
     const struct prov_digest *md = params->md;
-    const struct prov_digest *mgf1 = params->mgf1 != NULL ? params->mgf1 : md;
     const char *where = p11_key_where(key->token_key);
     long max, salt;
 
     if (md == NULL)
         return p11_error_set(err, P11_DIGEST, "%s: PSS wants a digest", where);
-    if (mgf1->mgf == 0)
-        return p11_error_set(err, P11_DIGEST,
-                             "%s: PKCS #11 has no MGF1 with %s; choose "
-                             "another digest",
-                             where, mgf1->name);
     /* RFC 8017, 9.1.1: the room that the modulus leaves; < 0: none. */
     max = (EVP_PKEY_get_bits(prov_key_params(key)) - 1 + 7) / 8 -
           (long)md->size - 2;
@@ -92,11 +130,71 @@ static CK_RV prepare_pss(const struct prov_key *key,
                              "leave room for %ld",
                              where, salt, md->name, max);
     in->pss.hashAlg = md->mechanism;
-    in->pss.mgf = mgf1->mgf;
+    in->pss.mgf = pss_mgf1(params)->mgf;
     in->pss.sLen = (CK_ULONG)salt;
     in->mechanism.pParameter = &in->pss;
     in->mechanism.ulParameterLen = sizeof(in->pss);
+    /* What PKCS #11 has no number for, no token can be asked for. */
+    if (in->pss.mgf == 0 ||
+        (atomic_load(&key->pss_here[md - prov_digests]) & pss_bit(params)) != 0)
+        return pad_pss(key, params, in, err);
     return CKR_OK;
+}
+
+/*
+ * PKCS #11 v2.40, 5.1.6: what C_SignInit answers to a mechanism or parameter
+ * that it does not take.  CKR_ARGUMENTS_BAD is SoftHSM's; from the C_Login
+ * that CKA_ALWAYS_AUTHENTICATE adds it may mean the PIN, which is not tried
+ * twice.
+ */
+static bool is_refusal(const struct prov_key *key, CK_RV rv)
+{
+    return rv == CKR_MECHANISM_PARAM_INVALID || rv == CKR_MECHANISM_INVALID ||
+           (rv == CKR_ARGUMENTS_BAD &&
+            !p11_attrs_bool(p11_key_attrs(key->token_key),
+                            CKA_ALWAYS_AUTHENTICATE, false));
+}
+
+/* Without PSS in the token: pad here, and remember it if that works. */
+static CK_RV pss_refused(struct prov_key *key, const struct sig_params *params,
+                         struct sig_input *in, CK_RV rv, unsigned char *sig,
+                         size_t *sig_len, struct p11_error *err)
+{
+    const char *refusal = p11_rv_info(rv)->name;
+
+    if (!is_refusal(key, rv))
+        return rv;
+    if (in->mechanism.mechanism == CKM_RSA_PKCS_PSS) {
+        rv = pad_pss(key, params, in, err);
+        if (rv == CKR_OK)
+            rv = p11_key_sign(key->token_key, &in->mechanism, in->data, in->len,
+                              sig, sig_len, err);
+    }
+    if (rv == CKR_OK)
+        atomic_fetch_or(&key->pss_here[params->md - prov_digests],
+                        pss_bit(params));
+    else if (is_refusal(key, rv))
+        p11_error_set(err, rv,
+                      "%s: the token has no PSS with %s and MGF1 with %s (%s), "
+                      "nor CKM_RSA_X_509 for what is padded here (%s); choose "
+                      "another digest",
+                      p11_key_where(key->token_key), params->md->name,
+                      pss_mgf1(params)->name, refusal, p11_rv_info(rv)->name);
+    return rv;
+}
+
+/* RFC 8017, 5.2.1: the number itself; it must be less than the modulus. */
+static CK_RV prepare_raw(struct prov_key *key, const struct sig_params *params,
+                         struct sig_input *in, struct p11_error *err)
+{
+    (void)params;
+    if (in->len == prov_sign_size(key))
+        return CKR_OK;
+    return p11_error_set(err, P11_DIGEST,
+                         "%s: %zu bytes; without padding, %zu are signed as "
+                         "they are",
+                         p11_key_where(key->token_key), in->len,
+                         prov_sign_size(key));
 }
 
 static size_t ec_order_size(const struct prov_key *key)
@@ -105,7 +203,7 @@ static size_t ec_order_size(const struct prov_key *key)
 }
 
 /* FIPS 186-5, 6.4.1: the leftmost bits; some tokens refuse more. */
-static CK_RV prepare_ecdsa(const struct prov_key *key,
+static CK_RV prepare_ecdsa(struct prov_key *key,
                            const struct sig_params *params,
                            struct sig_input *in, struct p11_error *err)
 {
@@ -164,11 +262,13 @@ static CK_RV encode_ecdsa(unsigned char *sig, size_t size, size_t *len)
 }
 
 static const struct sig_alg sig_algs[] = {
-    { &prov_alg_rsa, RSA_PKCS1_PADDING, CKM_RSA_PKCS, prepare_pkcs1, NULL },
-    { &prov_alg_rsa, RSA_PKCS1_PSS_PADDING, CKM_RSA_PKCS_PSS, prepare_pss,
+    { &prov_alg_rsa, RSA_PKCS1_PADDING, CKM_RSA_PKCS, prepare_pkcs1, NULL,
       NULL },
-    { &prov_alg_ec, 0, CKM_ECDSA, prepare_ecdsa, encode_ecdsa },
-    { &prov_alg_ed25519, 0, CKM_EDDSA, NULL, NULL },
+    { &prov_alg_rsa, RSA_PKCS1_PSS_PADDING, CKM_RSA_PKCS_PSS, prepare_pss,
+      pss_refused, NULL },
+    { &prov_alg_rsa, RSA_NO_PADDING, CKM_RSA_X_509, prepare_raw, NULL, NULL },
+    { &prov_alg_ec, 0, CKM_ECDSA, prepare_ecdsa, NULL, encode_ecdsa },
+    { &prov_alg_ed25519, 0, CKM_EDDSA, NULL, NULL, NULL },
 };
 
 static const struct sig_alg *find_sig_alg(const struct prov_key *key, int pad)
@@ -196,10 +296,12 @@ CK_RV prov_sign(struct prov_key *key, const struct sig_params *params,
                 size_t size, size_t *sig_len, struct p11_error *err)
 {
     const struct sig_alg *alg = find_sig_alg(key, params->pad);
+    unsigned char block[PROV_SIGNATURE_MAX];
     /* The empty message may come as NULL, which tokens refuse. */
     struct sig_input in = { .data =
                                 data != NULL ? data : (const unsigned char *)"",
-                            .len = len };
+                            .len = len,
+                            .block = block };
     size_t raw;
     CK_RV rv = CKR_OK;
 
@@ -229,6 +331,8 @@ CK_RV prov_sign(struct prov_key *key, const struct sig_params *params,
     *sig_len = raw;
     rv = p11_key_sign(key->token_key, &in.mechanism, in.data, in.len, sig,
                       sig_len, err);
+    if (rv != CKR_OK && alg->refused != NULL)
+        rv = alg->refused(key, params, &in, rv, sig, sig_len, err);
     if (rv != CKR_OK)
         return rv;
     if (*sig_len != raw)

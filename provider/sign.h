@@ -13,7 +13,7 @@
 #define PROV_PSS_SALTLEN_AUTO_DIGEST_MAX (-4)
 
 struct sig_params {
-    int pad; /* RSA_PKCS1_PADDING or RSA_PKCS1_PSS_PADDING; RSA keys only */
+    int pad; /* RSA_PKCS1_, RSA_PKCS1_PSS_ or RSA_NO_PADDING; RSA keys only */
     const struct prov_digest *md;   /* NULL: what is signed is no digest */
     const struct prov_digest *mgf1; /* NULL: the same as md */
     int salt_len;                   /* PSS: bytes, or RSA_PSS_SALTLEN_* */
@@ -26,11 +26,14 @@ struct sig_params {
 size_t prov_sign_size(const struct prov_key *key);
 
 /*
- * Sign: one C_SignInit and one C_Sign.
+ * Sign: one C_SignInit and one C_Sign.  PSS that the token refuses is padded
+ * here and signed without padding; the first time this costs one more
+ * C_SignInit and a new session.
  *
  * in, len   the digest if params->md is set, else what the mechanism takes:
- *           up to the modulus' length less 11 bytes for RSA, a digest of any
- *           length for EC, the whole message for Ed25519
+ *           up to the modulus' length less 11 bytes for RSA, the modulus'
+ *           length for RSA without padding, a digest of any length for EC, the
+ *           whole message for Ed25519
  * sig, size a buffer and its size in bytes, at least prov_sign_size()
  * sig_len   receives the signature's length
  *

@@ -23,6 +23,7 @@ struct name_number {
 static const struct name_number pad_modes[] = {
     { OSSL_PKEY_RSA_PAD_MODE_PKCSV15, RSA_PKCS1_PADDING },
     { OSSL_PKEY_RSA_PAD_MODE_PSS, RSA_PKCS1_PSS_PADDING },
+    { OSSL_PKEY_RSA_PAD_MODE_NONE, RSA_NO_PADDING },
     { NULL, 0 },
 };
 
@@ -89,6 +90,10 @@ int prov_sigctx_set_digest(struct sig_ctx *ctx, const char *name,
         return prov_raise_rv(ctx->prov, P11_DIGEST,
                              "Ed25519 signs the message itself: give no "
                              "digest (-rawin, no -md)");
+    if (ctx->params.pad == RSA_NO_PADDING)
+        return prov_raise_rv(ctx->prov, P11_PARAMETER,
+                             "a digest goes with rsa_padding_mode:pkcs1 or "
+                             "pss");
     md = prov_digest_fetch(ctx->prov, name, propq != NULL ? propq : ctx->propq,
                            &row);
     if (md == NULL)
@@ -114,10 +119,14 @@ static int set_pad(struct sig_ctx *ctx, const OSSL_PARAM *p)
     int pad;
 
     if (!get_number(p, pad_modes, &pad) ||
-        (pad != RSA_PKCS1_PADDING && pad != RSA_PKCS1_PSS_PADDING))
+        (pad != RSA_PKCS1_PADDING && pad != RSA_PKCS1_PSS_PADDING &&
+         pad != RSA_NO_PADDING))
         return prov_raise_rv(ctx->prov, P11_PARAMETER,
-                             "this padding mode is not offered; pkcs1 and "
-                             "pss are");
+                             "this padding mode is not offered; pkcs1, pss "
+                             "and none are");
+    if (pad == RSA_NO_PADDING && ctx->md != NULL)
+        return prov_raise_rv(ctx->prov, P11_PARAMETER,
+                             "rsa_padding_mode:none takes no digest");
     ctx->params.pad = pad;
     return 1;
 }
@@ -139,7 +148,6 @@ static int set_salt(struct sig_ctx *ctx, const OSSL_PARAM *p)
     return 1;
 }
 
-/* The token computes MGF1: which provider here has the digest is all one. */
 static int set_mgf1(struct sig_ctx *ctx, const OSSL_PARAM *p)
 {
     const struct prov_digest *row = NULL;

@@ -5,6 +5,7 @@
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
+#include <openssl/rsa.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,21 @@ static bool to_raw(unsigned char *sig, size_t *len)
     return ok;
 }
 
+/* As the mechanism wants it; PSS with SHA-256 alone, as it comes by default. */
+static bool set_padding(EVP_PKEY_CTX *pctx, const CK_MECHANISM *mechanism)
+{
+    const CK_RSA_PKCS_PSS_PARAMS *pss = mechanism->pParameter;
+
+    if (mechanism->mechanism == CKM_RSA_X_509)
+        return EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_NO_PADDING) > 0;
+    if (mechanism->mechanism != CKM_RSA_PKCS_PSS)
+        return true;
+    return pss->hashAlg == CKM_SHA256 && pss->mgf == CKG_MGF1_SHA256 &&
+           EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) > 0 &&
+           EVP_PKEY_CTX_ctrl_str(pctx, "digest", "SHA256") > 0 &&
+           EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, (int)pss->sLen) > 0;
+}
+
 static CK_RV sign(struct fake *fake, const struct fake_object *key,
                   const CK_MECHANISM *mechanism, const unsigned char *data,
                   size_t len, unsigned char *sig, size_t *siglen)
@@ -55,6 +71,7 @@ static CK_RV sign(struct fake *fake, const struct fake_object *key,
     }
     *siglen = FAKE_MAX_SIGNATURE;
     ok = pctx != NULL && EVP_PKEY_sign_init(pctx) > 0 &&
+         set_padding(pctx, mechanism) &&
          EVP_PKEY_sign(pctx, sig, siglen, data, len) > 0;
     EVP_PKEY_CTX_free(pctx);
     if (ok && mechanism->mechanism == CKM_ECDSA)

@@ -12,8 +12,8 @@
 
 static OSSL_LIB_CTX *ctx;
 
-/* Not a digest of anything; the longest has 64 bytes. */
-static const unsigned char digest[64] =
+/* Not a digest of anything; as a number it is less than any modulus here. */
+static const unsigned char digest[512] =
     "0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789ABCDE";
 
 static int setup(void **state)
@@ -38,10 +38,10 @@ static EVP_PKEY_CTX *begin(OSSL_LIB_CTX *libctx, EVP_PKEY *key, const char *md,
 
     assert_non_null(pctx);
     assert_int_equal(EVP_PKEY_sign_init(pctx), 1);
-    if (pad != 0)
-        assert_int_equal(EVP_PKEY_CTX_set_rsa_padding(pctx, pad), 1);
     if (md != NULL)
         assert_int_equal(EVP_PKEY_CTX_ctrl_str(pctx, "digest", md), 1);
+    if (pad != 0)
+        assert_int_equal(EVP_PKEY_CTX_set_rsa_padding(pctx, pad), 1);
     return pctx;
 }
 
@@ -77,6 +77,8 @@ static const struct {
     { "rsa2048", "SHA3-256", RSA_PKCS1_PADDING, 32 },
     { "rsa2048", "SHA256", RSA_PKCS1_PSS_PADDING, 32 },
     { "rsa4096", "SHA384", RSA_PKCS1_PSS_PADDING, 48 },
+    { "rsa2048", NULL, RSA_NO_PADDING, 256 },
+    { "rsa4096", NULL, RSA_NO_PADDING, 512 },
     { "p256", NULL, 0, 32 },
     { "p256", NULL, 0, 20 },
     { "p256", NULL, 0, 1 },
@@ -117,7 +119,7 @@ static void test_raw_values_and_digests_are_signed(void **state)
     }
 }
 
-static void test_raw_pkcs1_is_byte_for_byte_the_twins(void **state)
+static void test_raw_rsa_is_byte_for_byte_the_twins(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -130,7 +132,7 @@ static void test_raw_pkcs1_is_byte_for_byte_the_twins(void **state)
         unsigned char expected[FIXTURE_SIGNATURE_MAX];
         size_t len = sizeof(sig), expected_len = sizeof(expected);
 
-        if (rows[i].pad == RSA_PKCS1_PADDING) {
+        if (rows[i].pad == RSA_PKCS1_PADDING || rows[i].pad == RSA_NO_PADDING) {
             assert_int_equal(
                 EVP_PKEY_sign(ours, sig, &len, digest, rows[i].len), 1);
             assert_int_equal(EVP_PKEY_sign(twins, expected, &expected_len,
@@ -161,6 +163,10 @@ static const struct {
       "the key cannot sign this digest or length", "SHA2-256" },
     { "rsa2048", "SHA384", RSA_PKCS1_PSS_PADDING, 32,
       "the key cannot sign this digest or length", "SHA2-384" },
+    { "rsa2048", NULL, RSA_NO_PADDING, 255,
+      "the key cannot sign this digest or length", "256" },
+    { "rsa2048", NULL, RSA_NO_PADDING, 257,
+      "the key cannot sign this digest or length", "256" },
     { "p256", "SHA256", 0, 20, "the key cannot sign this digest or length",
       "20" },
     { "p384", "SHA256", 0, 48, "the key cannot sign this digest or length",
@@ -192,6 +198,32 @@ static void test_wrong_length_is_refused_with_the_key_named(void **state)
         EVP_PKEY_free(key);
         EVP_PKEY_free(twin);
     }
+}
+
+/* In either order; the default provider refuses the same. */
+static void test_no_padding_goes_with_no_digest(void **state)
+{
+    EVP_PKEY *keys[] = { fixture_key(ctx, "rsa2048"), fixture_twin("rsa2048") };
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        EVP_PKEY_CTX *pctx =
+            begin(i < 2 ? ctx : fixture_software(), keys[i / 2], NULL, 0);
+        const char *const names[] = { "digest", "rsa_padding_mode" };
+        const char *const values[] = { "SHA256", "none" };
+
+        assert_int_equal(
+            EVP_PKEY_CTX_ctrl_str(pctx, names[i % 2], values[i % 2]), 1);
+        assert_true(EVP_PKEY_CTX_ctrl_str(pctx, names[1 - i % 2],
+                                          values[1 - i % 2]) <= 0);
+        if (i < 2)
+            fixture_assert_error(0, "a parameter is not taken",
+                                 "rsa_padding_mode", NULL);
+        ERR_clear_error();
+        EVP_PKEY_CTX_free(pctx);
+    }
+    EVP_PKEY_free(keys[0]);
+    EVP_PKEY_free(keys[1]);
 }
 
 /* RFC 8017, 9.2: eleven bytes of the modulus are padding. */
@@ -465,8 +497,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_raw_values_and_digests_are_signed),
-        cmocka_unit_test(test_raw_pkcs1_is_byte_for_byte_the_twins),
+        cmocka_unit_test(test_raw_rsa_is_byte_for_byte_the_twins),
         cmocka_unit_test(test_wrong_length_is_refused_with_the_key_named),
+        cmocka_unit_test(test_no_padding_goes_with_no_digest),
         cmocka_unit_test(test_rsa_takes_all_that_fits_and_no_more),
         cmocka_unit_test(test_pss_wants_a_digest),
         cmocka_unit_test(test_size_query_answers_the_longest_signature),

@@ -26,14 +26,9 @@ static const struct {
     { "p256", NONE },     { "p384", NONE },     { "p521", NONE },
 };
 
-static const struct {
-    const char *name;
-    bool no_pss; /* SoftHSM has no MGF1 for it: refused, with a reason */
-} digests[] = {
-    { "SHA1", false },      { "SHA224", false },  { "SHA256", false },
-    { "SHA384", false },    { "SHA512", false },  { "SHA512-224", true },
-    { "SHA512-256", true }, { "SHA3-224", true }, { "SHA3-256", true },
-    { "SHA3-384", true },   { "SHA3-512", true },
+static const char *const digests[] = {
+    "SHA1",       "SHA224",   "SHA256",   "SHA384",   "SHA512",   "SHA512-224",
+    "SHA512-256", "SHA3-224", "SHA3-256", "SHA3-384", "SHA3-512",
 };
 
 static int setup(void **state)
@@ -153,36 +148,14 @@ static void sign_one(const struct trio *t, const char *md, int pad)
     EVP_MD_CTX_free(mctx);
 }
 
-static void refuse_one(const struct trio *t, const char *md)
-{
-    unsigned char sig[FIXTURE_SIGNATURE_MAX];
-    size_t len = sizeof(sig);
-    EVP_MD_CTX *mctx = begin(ctx, t->key, md, PSS);
-    struct fixture_errors errors;
-
-    ERR_clear_error();
-    assert_int_equal(
-        EVP_DigestSign(mctx, sig, &len, fixture_message, fixture_message_len),
-        0);
-    fixture_take_errors("hsmsign", &errors);
-    assert_int_equal(errors.count, 1);
-    assert_string_equal(errors.library, "hsmsign");
-    assert_true(strlen(errors.text) > 0);
-    EVP_MD_CTX_free(mctx);
-}
-
 static void test_every_key_signs_every_digest(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(keys); i++) {
         struct trio t = load(keys[i].name);
 
-        for (size_t j = 0; j < COUNT(digests); j++) {
-            if (keys[i].pad == PSS && digests[j].no_pss)
-                refuse_one(&t, digests[j].name);
-            else
-                sign_one(&t, digests[j].name, keys[i].pad);
-        }
+        for (size_t j = 0; j < COUNT(digests); j++)
+            sign_one(&t, digests[j], keys[i].pad);
         fixture_assert_no_error();
         unload(&t);
     }

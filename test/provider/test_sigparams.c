@@ -173,10 +173,14 @@ static void test_nonsense_is_refused(void **state)
     static const struct {
         const char *name, *value;
     } rows[] = {
-        { "rsa_pss_saltlen", "-5" },    { "rsa_padding_mode", "oaep" },
-        { "rsa_padding_mode", "none" }, { "rsa_padding_mode", "x931" },
-        { "digest", "SHA512" },         { "rsa_mgf1_md", "no-such-digest" },
-        { "rsa_mgf1_md", "SHAKE256" },  { "digest", "no-such-digest" },
+        { "rsa_pss_saltlen", "-5" },
+        { "rsa_padding_mode", "oaep" },
+        { "rsa_padding_mode", "none" },
+        { "rsa_padding_mode", "x931" },
+        { "digest", "SHA512" },
+        { "rsa_mgf1_md", "SHAKE256" },
+        { "rsa_mgf1_md", "no-such-digest" },
+        { "digest", "no-such-digest" },
     };
 
     (void)state;
@@ -300,44 +304,6 @@ static void test_parameters_last_until_the_next_init(void **state)
     assert_int_equal(
         EVP_DigestSignInit_ex(mctx, &pctx, "SHA256", ctx, NULL, NULL, pss), 1);
     assert_int_equal(sign_pss(mctx, "SHA256"), fresh);
-    EVP_MD_CTX_free(mctx);
-}
-
-/* The MGF1 digest goes to the token; SoftHSM takes the same one only. */
-static void
-test_other_mgf1_digest_is_signed_or_refused_not_ignored(void **state)
-{
-    unsigned char sig[FIXTURE_SIGNATURE_MAX];
-    size_t len = sizeof(sig);
-    EVP_MD_CTX *mctx = EVP_MD_CTX_new();
-    EVP_PKEY_CTX *pctx = NULL;
-    struct fixture_errors errors;
-
-    (void)state;
-    assert_int_equal(
-        EVP_DigestSignInit_ex(mctx, &pctx, "SHA256", ctx, NULL, key, NULL), 1);
-    assert_true(EVP_PKEY_CTX_ctrl_str(pctx, "rsa_padding_mode", "pss") > 0);
-    assert_true(EVP_PKEY_CTX_ctrl_str(pctx, "rsa_mgf1_md", "SHA1") > 0);
-    if (EVP_DigestSign(mctx, sig, &len, fixture_message, fixture_message_len) !=
-        1) {
-        fixture_take_errors("hsmsign", &errors);
-        assert_int_equal(errors.count, 1);
-        assert_int_equal(errors.ours, 1);
-        assert_non_null(strstr(errors.text, "C_SignInit: CKR_"));
-    } else {
-        EVP_MD_CTX *check = EVP_MD_CTX_new();
-
-        assert_int_equal(EVP_DigestVerifyInit_ex(check, &pctx, "SHA256",
-                                                 fixture_software(), NULL,
-                                                 public, NULL),
-                         1);
-        assert_true(EVP_PKEY_CTX_ctrl_str(pctx, "rsa_padding_mode", "pss") > 0);
-        assert_true(EVP_PKEY_CTX_ctrl_str(pctx, "rsa_mgf1_md", "SHA1") > 0);
-        assert_int_equal(EVP_DigestVerify(check, sig, len, fixture_message,
-                                          fixture_message_len),
-                         1);
-        EVP_MD_CTX_free(check);
-    }
     EVP_MD_CTX_free(mctx);
 }
 
@@ -485,8 +451,6 @@ int main(void)
         cmocka_unit_test(test_parameters_count_at_init_in_every_form),
         cmocka_unit_test(test_copies_have_parameters_of_their_own),
         cmocka_unit_test(test_parameters_last_until_the_next_init),
-        cmocka_unit_test(
-            test_other_mgf1_digest_is_signed_or_refused_not_ignored),
         cmocka_unit_test(test_algorithm_identifier_is_the_default_providers),
         cmocka_unit_test(test_parameters_read_back_as_the_default_providers),
     };
