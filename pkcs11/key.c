@@ -29,6 +29,8 @@ static const struct p11_attr_spec private_specs[] = {
     { CKA_EC_POINT, 160 },
     { CKA_PUBLIC_KEY_INFO, 1200 },
     { CKA_CHECK_VALUE, 16 },
+    /* Last: see P11_QUIRK_NO_ALLOWED_MECHANISMS. */
+    { CKA_ALLOWED_MECHANISMS, 32 * sizeof(CK_MECHANISM_TYPE) },
 };
 
 /* If one of these differs, it is another key. */
@@ -192,9 +194,11 @@ struct found {
 static CK_RV read_private(struct p11_key *key, struct p11_session *session,
                           struct found *found, struct p11_error *err)
 {
-    CK_RV rv =
-        p11_attrs_read(key->slot->module->fl, session->handle, found->handle,
-                       private_specs, COUNT(private_specs), &found->attrs);
+    const struct p11_module *module = key->slot->module;
+    bool allowed = (module->quirks & P11_QUIRK_NO_ALLOWED_MECHANISMS) == 0;
+    CK_RV rv = p11_attrs_read(
+        module->fl, session->handle, found->handle, private_specs,
+        COUNT(private_specs) - (allowed ? 0 : 1), &found->attrs);
 
     if (rv != CKR_OK)
         p11_error_call(err, rv, "C_GetAttributeValue", key->where);

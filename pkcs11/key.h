@@ -56,7 +56,8 @@ CK_KEY_TYPE p11_key_type(const struct p11_key *key);
 /*
  * The attributes that were read from the private object; those which a token
  * does not have are absent: CKA_LABEL, CKA_ID, CKA_SIGN, CKA_MODULUS,
- * CKA_PUBLIC_EXPONENT, CKA_EC_PARAMS, CKA_EC_POINT, CKA_PUBLIC_KEY_INFO.
+ * CKA_PUBLIC_EXPONENT, CKA_EC_PARAMS, CKA_EC_POINT, CKA_PUBLIC_KEY_INFO,
+ * CKA_CHECK_VALUE, CKA_ALLOWED_MECHANISMS.
  */
 const struct p11_attrs *p11_key_attrs(const struct p11_key *key);
 

@@ -26,6 +26,8 @@ struct p11_slot;
 /* Quirks: what is special about a module. */
 #define P11_QUIRK_NO_DEINIT (1U << 0) /* never C_Finalize, never dlclose */
 #define P11_QUIRK_PIN_USER  (1U << 1) /* the PIN is "user:password" */
+/* CKA_ALLOWED_MECHANISMS is not asked for */
+#define P11_QUIRK_NO_ALLOWED_MECHANISMS (1U << 2)
 
 struct p11_module_config {
     const char *path;           /* for dlopen */

@@ -15,10 +15,10 @@ static const struct {
     unsigned bit;
 } quirk_names[] = {
     { "no-deinit", P11_QUIRK_NO_DEINIT },
-    /* The next three name what we never do. */
+    { "no-allowed-mechanisms", P11_QUIRK_NO_ALLOWED_MECHANISMS },
+    /* These name what we never do. */
     { "no-operation-state", 0 },
     { "no-session-callbacks", 0 },
-    { "no-allowed-mechanisms", 0 },
 };
 
 unsigned p11_quirks(const char *path)

@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <openssl/rsa.h>
 #include <string.h>
 #include <strings.h>
 #include "core.h"
 
 const struct prov_alg prov_alg_rsa = { .key_type = CKK_RSA,
                                        .name = "RSA",
-                                       .default_digest = "SHA256" };
+                                       .default_digest = "SHA256",
+                                       .pad = RSA_PKCS1_PADDING };
+
+/* RFC 4055, 1.2: the certificate allows no other use. */
+const struct prov_alg prov_alg_rsa_pss = { .key_type = CKK_RSA,
+                                           .name = "RSA-PSS",
+                                           .default_digest = "SHA256",
+                                           .pad = RSA_PKCS1_PSS_PADDING };
 
 const struct prov_alg prov_alg_ec = { .key_type = CKK_EC,
                                       .name = "EC",
@@ -52,6 +60,37 @@ const struct prov_alg *prov_alg_find(CK_KEY_TYPE key_type,
     return NULL;
 }
 
+static bool is_pss(CK_MECHANISM_TYPE mechanism)
+{
+    switch (mechanism) {
+    case CKM_RSA_PKCS_PSS:
+    case CKM_SHA1_RSA_PKCS_PSS:
+    case CKM_SHA224_RSA_PKCS_PSS:
+    case CKM_SHA256_RSA_PKCS_PSS:
+    case CKM_SHA384_RSA_PKCS_PSS:
+    case CKM_SHA512_RSA_PKCS_PSS:
+    case CKM_SHA3_224_RSA_PKCS_PSS:
+    case CKM_SHA3_256_RSA_PKCS_PSS:
+    case CKM_SHA3_384_RSA_PKCS_PSS:
+    case CKM_SHA3_512_RSA_PKCS_PSS:
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool prov_alg_pss_alone(const CK_ATTRIBUTE *allowed)
+{
+    const CK_MECHANISM_TYPE *types = allowed != NULL ? allowed->pValue : NULL;
+    size_t n = allowed != NULL ? allowed->ulValueLen / sizeof(*types) : 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!is_pss(types[i]))
+            return false;
+    }
+    return n > 0;
+}
+
 /*
  * A DigestInfo's SEQUENCE, the AlgorithmIdentifier with a NULL parameter, and
  * the head of the OCTET STRING.  The NIST digests differ in one byte of their
@@ -87,22 +126,27 @@ const struct prov_digest prov_digests[PROV_DIGESTS] = {
       NIST(10, 64) },
 };
 
+const struct prov_digest *prov_digest_find(const char *name)
+{
+    for (size_t i = 0; i < PROV_DIGESTS; i++) {
+        if (strcasecmp(prov_digests[i].alias, name) == 0 ||
+            strcasecmp(prov_digests[i].name, name) == 0)
+            return &prov_digests[i];
+    }
+    return NULL;
+}
+
 /* One that was fetched before, under a name that programs usually say. */
 static EVP_MD *fetched(struct prov_ctx *ctx, const char *name,
                        const struct prov_digest **row)
 {
-    for (size_t i = 0; i < PROV_DIGESTS; i++) {
-        EVP_MD *md = atomic_load(&ctx->digests[i]);
+    EVP_MD *md;
 
-        *row = &prov_digests[i];
-        if (md != NULL &&
-            (strcasecmp((*row)->alias, name) == 0 ||
-             strcasecmp((*row)->name, name) == 0) &&
-            EVP_MD_up_ref(md))
-            return md;
-    }
-    *row = NULL;
-    return NULL;
+    *row = prov_digest_find(name);
+    if (*row == NULL)
+        return NULL;
+    md = atomic_load(&ctx->digests[*row - prov_digests]);
+    return md != NULL && EVP_MD_up_ref(md) ? md : NULL;
 }
 
 EVP_MD *prov_digest_fetch(struct prov_ctx *ctx, const char *name,

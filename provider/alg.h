@@ -3,6 +3,7 @@
 #ifndef HSMSIGN_ALG_H
 #define HSMSIGN_ALG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <openssl/evp.h>
 #include "pkcs11/cryptoki.h"
@@ -13,6 +14,7 @@ struct prov_alg {
     const char *name; /* libcrypto's: "RSA", "EC", "ED25519" */
     /* What a signature is of; NULL: of the message itself, not of a digest. */
     const char *default_digest;
+    int pad; /* that signatures begin with; RSA only */
     /* For a key whose public half is not known; 0: from the parameters. */
     int bits, security_bits, max_size;
     /* AlgorithmIdentifier, where it depends on nothing; DER. */
@@ -20,7 +22,8 @@ struct prov_alg {
     size_t algorithm_id_len;
 };
 
-extern const struct prov_alg prov_alg_rsa, prov_alg_ec, prov_alg_ed25519;
+extern const struct prov_alg prov_alg_rsa, prov_alg_rsa_pss, prov_alg_ec,
+    prov_alg_ed25519;
 
 /*
  * The row for a token's key: key_type and, for CKK_EC_EDWARDS, params, the
@@ -28,6 +31,9 @@ extern const struct prov_alg prov_alg_rsa, prov_alg_ec, prov_alg_ed25519;
  */
 const struct prov_alg *prov_alg_find(CK_KEY_TYPE key_type,
                                      const CK_ATTRIBUTE *params);
+
+/* Whether CKA_ALLOWED_MECHANISMS (NULL: none) has RSA-PSS and nothing else. */
+bool prov_alg_pss_alone(const CK_ATTRIBUTE *allowed);
 
 /* A digest that a token can be told of. */
 struct prov_digest {
@@ -41,6 +47,9 @@ struct prov_digest {
 
 #define PROV_DIGESTS 11
 extern const struct prov_digest prov_digests[PROV_DIGESTS];
+
+/* The row of the digest called name; NULL if there is none. */
+const struct prov_digest *prov_digest_find(const char *name);
 
 struct prov_ctx;
 

@@ -313,6 +313,7 @@ static const OSSL_DISPATCH pem_functions[] = {
         { 0, NULL },                                                           \
     };
 DECODER(rsa)
+DECODER(rsa_pss)
 DECODER(ec)
 DECODER(ed25519)
 
@@ -323,6 +324,8 @@ DECODER(ed25519)
         { "DER", properties ",input=pem", pem_functions, "PEM-wrapped URIs" }, \
             { "RSA", properties DER_INPUT, rsa_functions,                      \
               "wrapped URIs of RSA keys" },                                    \
+            { "RSA-PSS", properties DER_INPUT, rsa_pss_functions,              \
+              "wrapped URIs of RSA-PSS keys" },                                \
             { "EC", properties DER_INPUT, ec_functions,                        \
               "wrapped URIs of EC keys" },                                     \
             { "ED25519", properties DER_INPUT, ed25519_functions,              \

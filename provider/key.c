@@ -68,12 +68,14 @@ static const char trial_text[] =
 CK_RV prov_trial_make(struct prov_key *key, const char *text,
                       struct prov_trial *trial, struct p11_error *err)
 {
-    struct sig_params params = { .pad = RSA_PKCS1_PADDING };
+    struct sig_params params = { .pad = key->alg->pad,
+                                 .salt_len = RSA_PSS_SALTLEN_DIGEST };
     const unsigned char *in = (const unsigned char *)text;
     size_t len = strlen(text);
     unsigned char digest[32];
 
     trial->text = text;
+    trial->len = 0;
     if (key->alg->default_digest != NULL) {
         if (!EVP_Q_digest(key->ctx->libctx, key->alg->default_digest,
                           PROV_NOT_OURS, in, len, digest, &len))
@@ -145,7 +147,7 @@ CK_RV prov_key_check_same(struct prov_key *key, struct p11_error *err)
     if (found == atomic_load_explicit(&key->checked, memory_order_relaxed))
         return CKR_OK;
     /* An RSA key's modulus was compared when it was found. */
-    if (pub != NULL && key->alg != &prov_alg_rsa) {
+    if (pub != NULL && key->alg->key_type != CKK_RSA) {
         rv = prov_trial_make(key, trial_text, &trial, err);
         if (rv != CKR_OK)
             return rv;

@@ -23,6 +23,12 @@ struct prov_trial {
     unsigned char sig[PROV_SIGNATURE_MAX];
 };
 
+/* RFC 4055, 3.1: what the public key of an RSA-PSS key allows. */
+struct prov_pss_limits {
+    const struct prov_digest *md, *mgf1; /* NULL: any */
+    long min_salt;                       /* bytes */
+};
+
 struct prov_key {
     atomic_uint refs;
     struct prov_ctx *ctx;
@@ -30,7 +36,8 @@ struct prov_key {
     struct p11_key *token_key; /* owned; NULL for a public key */
     EVP_PKEY *params;          /* owned; EC: the curve alone; may be NULL */
     _Atomic(EVP_PKEY *) pub;   /* owned; NULL while not known */
-    atomic_ulong checked;      /* p11_key_times_found() when it was the same */
+    struct prov_pss_limits limits;
+    atomic_ulong checked; /* p11_key_times_found() when it was the same */
     _Atomic(struct prov_trial *) trial; /* owned; NULL: none made yet */
     /*
      * RSA-PSS that the token refuses and that is padded here: by digest, bits
@@ -99,6 +106,8 @@ CK_RV prov_key_check_same(struct prov_key *key, struct p11_error *err);
 EVP_PKEY *prov_pubkey(struct prov_ctx *ctx, const struct prov_alg *alg,
                       const struct p11_attrs *attrs,
                       const struct p11_attrs *params);
+/* Whether two keys are RSA or RSA-PSS keys of one modulus. */
+bool prov_pubkey_same_modulus(const EVP_PKEY *a, const EVP_PKEY *b);
 /* As much as is known without: EC: the curve; RSA: n, with e = 65537. */
 EVP_PKEY *prov_pubkey_params(struct prov_ctx *ctx, const struct prov_alg *alg,
                              const struct p11_attrs *attrs);

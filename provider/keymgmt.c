@@ -151,6 +151,9 @@ static const OSSL_PARAM *keymgmt_eximport_types(int selection)
     static const OSSL_PARAM types[] = {
         OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, NULL, 0),
         OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_RSA_DIGEST, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_RSA_MGF1_DIGEST, NULL, 0),
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_RSA_PSS_SALTLEN, NULL),
         OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
         OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0),
         OSSL_PARAM_END
@@ -279,6 +282,7 @@ static const char *keymgmt_operation_name(int operation)
         { 0, NULL },                                                           \
     };
 KEYMGMT(rsa)
+KEYMGMT(rsa_pss)
 KEYMGMT(ec)
 KEYMGMT(ed25519)
 
@@ -286,6 +290,8 @@ KEYMGMT(ed25519)
     {                                                                          \
         { "RSA:rsaEncryption:1.2.840.113549.1.1.1", properties, rsa_functions, \
           "RSA keys on a PKCS #11 token" },                                    \
+            { "RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10", properties,          \
+              rsa_pss_functions, "RSA-PSS keys on a PKCS #11 token" },         \
             { "EC:id-ecPublicKey:1.2.840.10045.2.1", properties, ec_functions, \
               "EC keys on a PKCS #11 token" },                                 \
             { "ED25519:1.3.101.112", properties, ed25519_functions,            \

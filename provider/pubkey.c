@@ -24,8 +24,8 @@ EVP_PKEY *prov_pubkey_from_params(struct prov_ctx *ctx, const char *name,
 }
 
 /* Where the token does not tell the exponent and guess is set: 65537. */
-static EVP_PKEY *rsa_key(struct prov_ctx *ctx, const struct p11_attrs *attrs,
-                         bool guess)
+static EVP_PKEY *rsa_key(struct prov_ctx *ctx, const struct prov_alg *alg,
+                         const struct p11_attrs *attrs, bool guess)
 {
     const CK_ATTRIBUTE *modulus = p11_attrs_get(attrs, CKA_MODULUS);
     const CK_ATTRIBUTE *exponent = p11_attrs_get(attrs, CKA_PUBLIC_EXPONENT);
@@ -50,13 +50,26 @@ static EVP_PKEY *rsa_key(struct prov_ctx *ctx, const struct p11_attrs *attrs,
         goto out;
     params = OSSL_PARAM_BLD_to_param(bld);
     if (params != NULL)
-        pkey = prov_pubkey_from_params(ctx, "RSA", EVP_PKEY_PUBLIC_KEY, params);
+        pkey = prov_pubkey_from_params(ctx, alg->name, EVP_PKEY_PUBLIC_KEY,
+                                       params);
 out:
     OSSL_PARAM_free(params);
     OSSL_PARAM_BLD_free(bld);
     BN_free(n);
     BN_free(e);
     return pkey;
+}
+
+bool prov_pubkey_same_modulus(const EVP_PKEY *a, const EVP_PKEY *b)
+{
+    BIGNUM *n = NULL, *m = NULL;
+    bool same = EVP_PKEY_get_bn_param(a, OSSL_PKEY_PARAM_RSA_N, &n) &&
+                EVP_PKEY_get_bn_param(b, OSSL_PKEY_PARAM_RSA_N, &m) &&
+                BN_cmp(n, m) == 0;
+
+    BN_free(n);
+    BN_free(m);
+    return same;
 }
 
 /*
@@ -173,8 +186,8 @@ EVP_PKEY *prov_pubkey(struct prov_ctx *ctx, const struct prov_alg *alg,
         curve = p11_attrs_get(params, CKA_EC_PARAMS);
     if (cert != NULL)
         pkey = prov_pubkey_certificate(ctx, cert->pValue, cert->ulValueLen);
-    else if (alg == &prov_alg_rsa)
-        pkey = rsa_key(ctx, attrs, false);
+    else if (alg->key_type == CKK_RSA)
+        pkey = rsa_key(ctx, alg, attrs, false);
     else if (point != NULL)
         pkey = wrapped_point_key(ctx, alg, curve, point);
     if (pkey == NULL && info != NULL)
@@ -193,8 +206,8 @@ EVP_PKEY *prov_pubkey_params(struct prov_ctx *ctx, const struct prov_alg *alg,
     EVP_PKEY *pkey = NULL;
 
     ERR_set_mark();
-    if (alg == &prov_alg_rsa)
-        pkey = rsa_key(ctx, attrs, true);
+    if (alg->key_type == CKK_RSA)
+        pkey = rsa_key(ctx, alg, attrs, true);
     else if (alg == &prov_alg_ec)
         pkey = ec_key(ctx, p11_attrs_get(attrs, CKA_EC_PARAMS), NULL, 0);
     ERR_pop_to_mark();

@@ -9,7 +9,9 @@
  * signature.  With none at all, the key has no public half until libcrypto
  * brings a certificate and asks whether it matches.
  */
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
 #include "key.h"
 #include "pkcs11/log.h"
@@ -24,16 +26,24 @@ struct candidates {
     bool all; /* the search goes on: the first may be a stranger */
 };
 
-/* Same type, and for EC the same curve; takes the reference. */
+/* Same type, and the same modulus or curve. */
+static bool may_be_public(const struct prov_key *key, const EVP_PKEY *pkey)
+{
+    const EVP_PKEY *params = prov_key_params(key);
+
+    if (key->alg->key_type == CKK_RSA)
+        return params != NULL && prov_pubkey_same_modulus(pkey, params);
+    return EVP_PKEY_is_a(pkey, key->alg->name) &&
+           (params == NULL || key->alg != &prov_alg_ec ||
+            EVP_PKEY_parameters_eq(pkey, params) == 1);
+}
+
+/* Takes the reference. */
 static bool add_candidate(struct candidates *list, EVP_PKEY *pkey)
 {
-    const struct prov_key *key = list->key;
-
     if (pkey == NULL)
         return false;
-    if (list->count < CANDIDATES_MAX && EVP_PKEY_is_a(pkey, key->alg->name) &&
-        (key->params == NULL || key->alg != &prov_alg_ec ||
-         EVP_PKEY_parameters_eq(pkey, key->params) == 1)) {
+    if (list->count < CANDIDATES_MAX && may_be_public(list->key, pkey)) {
         list->pkeys[list->count++] = pkey;
         return true;
     }
@@ -84,7 +94,8 @@ static EVP_PKEY *pem_public_key(struct prov_ctx *ctx, const char *name,
     return pkey;
 }
 
-static CK_RV from_file(struct prov_key *key, struct candidates *list,
+/* What the configured file has of the key's type. */
+static CK_RV read_file(const struct prov_key *key, struct candidates *list,
                        struct p11_error *err)
 {
     const char *path = key->ctx->config.public_file;
@@ -108,7 +119,15 @@ static CK_RV from_file(struct prov_key *key, struct candidates *list,
         return p11_error_set(err, P11_CONFIG,
                              "hsmsign-public-file = %s cannot be read", path);
     BIO_free(file);
-    return prove_candidates(list, CKR_OK, err);
+    return CKR_OK;
+}
+
+static CK_RV from_file(struct prov_key *key, struct candidates *list,
+                       struct p11_error *err)
+{
+    CK_RV rv = read_file(key, list, err);
+
+    return prove_candidates(list, rv, err);
 }
 
 static bool visit_object(void *arg, const struct p11_attrs *attrs)
@@ -144,25 +163,91 @@ static CK_RV from_token(struct prov_key *key, struct candidates *list,
     return rv;
 }
 
+/* RFC 4055, 3.1: without a name it is SHA-1; without a salt, no limits. */
+static CK_RV read_limits(struct prov_key *key, const EVP_PKEY *pub,
+                         struct p11_error *err)
+{
+    char md[32] = "SHA1", mgf1[32] = "SHA1";
+    int salt = 0;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_RSA_DIGEST, md, sizeof(md)),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_RSA_MGF1_DIGEST, mgf1,
+                               sizeof(mgf1)),
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_RSA_PSS_SALTLEN, &salt), OSSL_PARAM_END
+    };
+
+    if (!EVP_PKEY_is_a(pub, prov_alg_rsa_pss.name) ||
+        !EVP_PKEY_get_params(pub, params) || !OSSL_PARAM_modified(&params[2]))
+        return CKR_OK;
+    key->limits.md = prov_digest_find(md);
+    key->limits.mgf1 = prov_digest_find(mgf1);
+    key->limits.min_salt = salt;
+    if (key->limits.md == NULL || key->limits.mgf1 == NULL)
+        return p11_error_set(err, P11_KEY_UNUSABLE,
+                             "%s: its public key is for PSS with %s and MGF1 "
+                             "with %s; SHA-1, SHA-2 and SHA-3 sign here",
+                             p11_key_where(key->token_key), md, mgf1);
+    return CKR_OK;
+}
+
+/*
+ * RSA or RSA-PSS: as the configured file has the modulus, which is proof
+ * enough; else as the private object says.  Nobody else has the key yet.
+ */
+static CK_RV find_rsa_type(struct prov_key *key, struct candidates *list,
+                           const CK_ATTRIBUTE *info, struct p11_error *err)
+{
+    CK_RV rv = read_file(key, list, err);
+    EVP_PKEY *pub;
+
+    if (rv == CKR_OK && list->count == 0 && info != NULL) {
+        ERR_set_mark();
+        add_candidate(
+            list, prov_pubkey_info(key->ctx, info->pValue, info->ulValueLen));
+        ERR_pop_to_mark();
+        if (list->count > 0 && EVP_PKEY_is_a(list->pkeys[0], "RSA"))
+            EVP_PKEY_free(list->pkeys[--list->count]);
+    }
+    if (rv == CKR_OK && list->count > 0) {
+        pub = list->pkeys[0];
+        key->alg = EVP_PKEY_is_a(pub, prov_alg_rsa.name) ? &prov_alg_rsa
+                                                         : &prov_alg_rsa_pss;
+        rv = read_limits(key, pub, err);
+        list->pkeys[0] = atomic_exchange(&key->pub, pub);
+    }
+    while (list->count > 0)
+        EVP_PKEY_free(list->pkeys[--list->count]);
+    return rv;
+}
+
 CK_RV prov_public_find(struct prov_key *key, struct p11_error *err)
 {
     const struct p11_attrs *attrs = p11_key_attrs(key->token_key);
     struct candidates list = { .key = key };
-    EVP_PKEY *pub = prov_pubkey(key->ctx, key->alg, attrs, NULL);
+    EVP_PKEY *pub;
     CK_RV rv = CKR_OK;
 
-    if (pub != NULL) {
+    if (key->alg == &prov_alg_rsa &&
+        prov_alg_pss_alone(p11_attrs_get(attrs, CKA_ALLOWED_MECHANISMS)))
+        key->alg = &prov_alg_rsa_pss;
+    pub = prov_pubkey(key->ctx, key->alg, attrs, NULL);
+    if (pub != NULL)
         prov_key_set_public(key, pub);
-        return CKR_OK;
-    }
-    key->params = prov_pubkey_params(key->ctx, key->alg, attrs);
-    /* RSA: enough for sizes; and what nearly all keys have. */
-    if (key->alg == &prov_alg_rsa && key->params != NULL &&
+    else
+        key->params = prov_pubkey_params(key->ctx, key->alg, attrs);
+    if (key->alg->key_type == CKK_RSA)
+        rv = find_rsa_type(key, &list,
+                           p11_attrs_get(attrs, CKA_PUBLIC_KEY_INFO), err);
+    if (rv != CKR_OK || prov_key_public(key) != NULL)
+        return rv;
+    /* What nearly all keys have. */
+    if (key->alg->key_type == CKK_RSA && key->params != NULL &&
         EVP_PKEY_up_ref(key->params)) {
         add_candidate(&list, key->params);
         rv = prove_candidates(&list, CKR_OK, err);
     }
-    if (rv == CKR_OK && prov_key_public(key) == NULL)
+    if (rv == CKR_OK && prov_key_public(key) == NULL &&
+        key->alg->key_type != CKK_RSA)
         rv = from_file(key, &list, err);
     if (rv == CKR_OK && prov_key_public(key) == NULL)
         rv = from_token(key, &list, err);

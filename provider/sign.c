@@ -56,9 +56,16 @@ static CK_RV prepare_pkcs1(struct prov_key *key,
     return CKR_OK;
 }
 
-static long pss_salt(const struct sig_params *params, long max)
+/* RFC 8017, 9.1.1: the room that the modulus leaves; < 0: none. */
+static long pss_room(const struct prov_key *key, const struct prov_digest *md)
 {
-    long size = (long)params->md->size;
+    return (EVP_PKEY_get_bits(prov_key_params(key)) - 1 + 7) / 8 -
+           (long)md->size - 2;
+}
+
+long prov_pss_salt(const struct prov_key *key, const struct sig_params *params)
+{
+    long size = (long)params->md->size, max = pss_room(key, params->md);
 
     switch (params->salt_len) {
     case RSA_PSS_SALTLEN_DIGEST:
@@ -120,15 +127,13 @@ static CK_RV prepare_pss(struct prov_key *key, const struct sig_params *params,
 
     if (md == NULL)
         return p11_error_set(err, P11_DIGEST, "%s: PSS wants a digest", where);
-    /* RFC 8017, 9.1.1: the room that the modulus leaves; < 0: none. */
-    max = (EVP_PKEY_get_bits(prov_key_params(key)) - 1 + 7) / 8 -
-          (long)md->size - 2;
-    salt = pss_salt(params, max);
-    if (salt < 0 || salt > max)
+    max = pss_room(key, md);
+    salt = prov_pss_salt(key, params);
+    if (salt < 0 || salt > max || salt < key->limits.min_salt)
         return p11_error_set(err, P11_PARAMETER,
                              "%s: a PSS salt of %ld bytes; this key and %s "
-                             "leave room for %ld",
-                             where, salt, md->name, max);
+                             "leave room for %ld, and it wants %ld",
+                             where, salt, md->name, max, key->limits.min_salt);
     in->pss.hashAlg = md->mechanism;
     in->pss.mgf = pss_mgf1(params)->mgf;
     in->pss.sLen = (CK_ULONG)salt;
@@ -265,6 +270,8 @@ static const struct sig_alg sig_algs[] = {
     { &prov_alg_rsa, RSA_PKCS1_PADDING, CKM_RSA_PKCS, prepare_pkcs1, NULL,
       NULL },
     { &prov_alg_rsa, RSA_PKCS1_PSS_PADDING, CKM_RSA_PKCS_PSS, prepare_pss,
+      pss_refused, NULL },
+    { &prov_alg_rsa_pss, RSA_PKCS1_PSS_PADDING, CKM_RSA_PKCS_PSS, prepare_pss,
       pss_refused, NULL },
     { &prov_alg_rsa, RSA_NO_PADDING, CKM_RSA_X_509, prepare_raw, NULL, NULL },
     { &prov_alg_ec, 0, CKM_ECDSA, prepare_ecdsa, NULL, encode_ecdsa },

@@ -25,6 +25,9 @@ struct sig_params {
  */
 size_t prov_sign_size(const struct prov_key *key);
 
+/* The length of the salt that params mean; < 0: there is no room. */
+long prov_pss_salt(const struct prov_key *key, const struct sig_params *params);
+
 /*
  * Sign: one C_SignInit and one C_Sign.  PSS that the token refuses is padded
  * here and signed without padding; the first time this costs one more
@@ -67,6 +70,9 @@ struct sig_ctx {
 /* Set the digest by name; NULL or "" for none.  Returns 1, or 0 raised. */
 int prov_sigctx_set_digest(struct sig_ctx *ctx, const char *name,
                            const char *propq);
+
+/* Begin with what an RSA-PSS key is limited to.  Returns 1, or 0 raised. */
+int prov_sigctx_set_limits(struct sig_ctx *ctx);
 
 /* OSSL_FUNC_signature_{set,get}_ctx_params and what goes with them. */
 int prov_sigctx_set_params(void *vctx, const OSSL_PARAM params[]);

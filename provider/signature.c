@@ -108,7 +108,7 @@ static int sig_begin(struct sig_ctx *ctx, struct prov_key *key)
         prov_key_free(ctx->key);
         ctx->key = key;
     }
-    ctx->params = (struct sig_params){ .pad = RSA_PKCS1_PADDING };
+    ctx->params = (struct sig_params){ .pad = ctx->key->alg->pad };
     ctx->salt_given = false;
     return 1;
 }
@@ -145,6 +145,7 @@ static int sig_sign_init(void *vctx, void *keydata, const OSSL_PARAM params[])
     struct sig_ctx *ctx = vctx;
 
     return (sig_begin(ctx, keydata) && check_may_sign(ctx) &&
+            prov_sigctx_set_limits(ctx) &&
             prov_sigctx_set_params(ctx, params)) ||
            sig_fail(ctx);
 }
@@ -156,7 +157,7 @@ static int sig_digest_sign_init(void *vctx, const char *mdname, void *keydata,
 
     if (!sig_sign_init(ctx, keydata, NULL))
         return 0;
-    if (mdname == NULL || *mdname == '\0')
+    if ((mdname == NULL || *mdname == '\0') && ctx->md == NULL)
         mdname = ctx->key->alg->default_digest;
     if (!prov_sigctx_set_digest(ctx, mdname, NULL))
         return sig_fail(ctx);

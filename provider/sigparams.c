@@ -77,6 +77,18 @@ static int put_number(OSSL_PARAM params[], const char *name,
     return OSSL_PARAM_set_utf8_string(p, text);
 }
 
+/* limit NULL: any. */
+static int check_limit(const struct sig_ctx *ctx, const struct prov_digest *row,
+                       const struct prov_digest *limit)
+{
+    return limit == NULL || row == limit ||
+           prov_raise_rv(ctx->prov, P11_DIGEST,
+                         "%s: the key's certificate or public key allows %s "
+                         "here, not %s",
+                         p11_key_where(ctx->key->token_key), limit->name,
+                         row->name);
+}
+
 int prov_sigctx_set_digest(struct sig_ctx *ctx, const char *name,
                            const char *propq)
 {
@@ -108,10 +120,26 @@ int prov_sigctx_set_digest(struct sig_ctx *ctx, const char *name,
                              "SHA-2 and SHA-3 are",
                              name);
     }
+    if (!check_limit(ctx, row, ctx->key != NULL ? ctx->key->limits.md : NULL)) {
+        EVP_MD_free(md);
+        return 0;
+    }
     EVP_MD_free(ctx->md);
     ctx->md = md;
     ctx->params.md = row;
     return 1;
+}
+
+int prov_sigctx_set_limits(struct sig_ctx *ctx)
+{
+    const struct prov_pss_limits *limits = &ctx->key->limits;
+
+    if (limits->md == NULL)
+        return 1;
+    ctx->params.mgf1 = limits->mgf1;
+    ctx->params.salt_len = (int)limits->min_salt;
+    ctx->salt_given = true;
+    return prov_sigctx_set_digest(ctx, limits->md->name, NULL);
 }
 
 static int set_pad(struct sig_ctx *ctx, const OSSL_PARAM *p)
@@ -124,6 +152,11 @@ static int set_pad(struct sig_ctx *ctx, const OSSL_PARAM *p)
         return prov_raise_rv(ctx->prov, P11_PARAMETER,
                              "this padding mode is not offered; pkcs1, pss "
                              "and none are");
+    if (pad != RSA_PKCS1_PSS_PADDING && ctx->key->alg == &prov_alg_rsa_pss)
+        return prov_raise_rv(ctx->prov, P11_PARAMETER,
+                             "an RSA-PSS key signs with rsa_padding_mode:pss "
+                             "alone: so say its certificate or its "
+                             "CKA_ALLOWED_MECHANISMS");
     if (pad == RSA_NO_PADDING && ctx->md != NULL)
         return prov_raise_rv(ctx->prov, P11_PARAMETER,
                              "rsa_padding_mode:none takes no digest");
@@ -164,6 +197,8 @@ static int set_mgf1(struct sig_ctx *ctx, const OSSL_PARAM *p)
     if (row == NULL)
         return prov_raise_rv(ctx->prov, P11_DIGEST,
                              "%s is not a digest for MGF1", name);
+    if (!check_limit(ctx, row, ctx->key->limits.mgf1))
+        return 0;
     ctx->params.mgf1 = row;
     return 1;
 }
@@ -235,7 +270,7 @@ int prov_sigctx_set_params(void *vctx, const OSSL_PARAM params[])
         return EVP_PKEY_CTX_set_params(ctx->verify, params);
     if (!refuse_variants(ctx, params) || !set_digest_param(ctx, params))
         return 0;
-    if (ctx->key == NULL || ctx->key->alg != &prov_alg_rsa)
+    if (ctx->key == NULL || ctx->key->alg->key_type != CKK_RSA)
         return 1;
     for (size_t i = 0; i < sizeof(rsa_setters) / sizeof(rsa_setters[0]); i++) {
         const OSSL_PARAM *p =
@@ -270,8 +305,8 @@ static int ask_twin(struct sig_ctx *ctx, OSSL_PARAM params[])
     EVP_PKEY *pkey = prov_key_params(ctx->key);
     const char *md = ctx->md != NULL ? EVP_MD_get0_name(ctx->md) : NULL;
     const struct sig_params *ours = &ctx->params;
-    bool pss =
-        ctx->key->alg == &prov_alg_rsa && ours->pad == RSA_PKCS1_PSS_PADDING;
+    bool pss = ctx->key->alg->key_type == CKK_RSA &&
+               ours->pad == RSA_PKCS1_PSS_PADDING;
     EVP_MD_CTX *twin = EVP_MD_CTX_new();
     EVP_PKEY_CTX *pctx;
     int ok;
@@ -281,8 +316,9 @@ static int ask_twin(struct sig_ctx *ctx, OSSL_PARAM params[])
         EVP_DigestVerifyInit_ex(twin, &pctx, md, ctx->prov->libctx,
                                 PROV_NOT_OURS, pkey, NULL) > 0 &&
         (!pss || EVP_PKEY_CTX_set_rsa_padding(pctx, ours->pad) > 0) &&
-        (!pss || !ctx->salt_given ||
-         EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, ours->salt_len) > 0) &&
+        (!pss || !ctx->salt_given || ours->md == NULL ||
+         EVP_PKEY_CTX_set_rsa_pss_saltlen(
+             pctx, (int)prov_pss_salt(ctx->key, ours)) > 0) &&
         (!pss || ours->mgf1 == NULL ||
          EVP_PKEY_CTX_set_rsa_mgf1_md_name(pctx, ours->mgf1->name, NULL) > 0) &&
         EVP_PKEY_CTX_get_params(pctx, params) > 0;
@@ -340,7 +376,7 @@ int prov_sigctx_get_params(void *vctx, OSSL_PARAM params[])
     if (!prov_set_text(params, OSSL_SIGNATURE_PARAM_DIGEST,
                        md != NULL ? md->name : ""))
         return 0;
-    if (ctx->key->alg != &prov_alg_rsa)
+    if (ctx->key->alg->key_type != CKK_RSA)
         return 1;
     if (OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN) != NULL)
         prov_sigctx_settle_salt(ctx);

@@ -16,6 +16,8 @@
 #   p256-cert      the private object and its certificate
 #   p256-label     the public object has another CKA_ID but the same label
 #   twin           two private keys with one label
+# and, made on the token, with NAME.pub alone:
+#   rsa-pss        CKA_ALLOWED_MECHANISMS is CKM_RSA_PKCS_PSS
 set -eu
 dir=$1 module=$2
 rm -rf "$dir"
@@ -86,6 +88,10 @@ import demo 1234 twin 30
 import demo 1234 twin 31
 import second "$(cat second.pin)" rsa2048 10
 
+tool --keypairgen --key-type rsa:2048 --label rsa-pss --id 40 \
+    --allowed-mechanisms RSA-PKCS-PSS
+tool --read-object --type pubkey --label rsa-pss --output-file rsa-pss.der
+quiet openssl pkey -pubin -inform DER -in rsa-pss.der -out rsa-pss.pub
 tool --delete-object --type pubkey --label p256-bare
 tool --delete-object --type pubkey --label ed25519-bare
 tool --delete-object --type pubkey --label p256-cert

@@ -42,7 +42,7 @@ static void test_quirk_names_are_those_of_pkcs11_provider(void **state)
         { "no-deinit", P11_QUIRK_NO_DEINIT },
         { "no-operation-state", 0 },
         { "no-session-callbacks", 0 },
-        { "no-allowed-mechanisms", 0 },
+        { "no-allowed-mechanisms", P11_QUIRK_NO_ALLOWED_MECHANISMS },
     };
 
     (void)state;
