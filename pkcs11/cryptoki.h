@@ -21,6 +21,12 @@
 #define CKM_EDDSA 0x1057UL
 #endif
 
+struct p11_eddsa_params { /* CK_EDDSA_PARAMS, which 2.40 headers lack */
+    CK_BBOOL phFlag;
+    CK_ULONG ulContextDataLen;
+    CK_BYTE *pContextData;
+};
+
 /* PKCS #11 v3.0, 2.1.7 and 2.24: SHA-3. */
 #ifndef CKM_SHA3_224
 #define CKM_SHA3_224 0x2b5UL

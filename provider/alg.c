@@ -30,6 +30,16 @@ const struct prov_alg prov_alg_ed25519 = {
     .algorithm_id_len = 7,
 };
 
+const struct prov_alg prov_alg_ed448 = {
+    .key_type = CKK_EC_EDWARDS,
+    .name = "ED448",
+    .bits = 456,
+    .security_bits = 224,
+    .max_size = 114,
+    .algorithm_id = "\x30\x05\x06\x03\x2b\x65\x71",
+    .algorithm_id_len = 7,
+};
+
 static const struct token_key {
     const struct prov_alg *alg;
     /* CKA_EC_PARAMS: PKCS #11 v3.0, 2.3.5; NULL: any. */
@@ -43,6 +53,8 @@ static const struct token_key {
     /* An OBJECT IDENTIFIER, and that which some tokens took from GnuPG. */
     { &prov_alg_ed25519, "\x06\x03\x2b\x65\x70", 5 },
     { &prov_alg_ed25519, "\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x0f\x01", 11 },
+    { &prov_alg_ed448, "\023\012edwards448", 12 },
+    { &prov_alg_ed448, "\x06\x03\x2b\x65\x71", 5 },
 };
 
 const struct prov_alg *prov_alg_find(CK_KEY_TYPE key_type,

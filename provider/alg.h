@@ -11,7 +11,7 @@
 /* A type of key that can sign. */
 struct prov_alg {
     CK_KEY_TYPE key_type;
-    const char *name; /* libcrypto's: "RSA", "EC", "ED25519" */
+    const char *name; /* libcrypto's: "RSA", "EC", "ED448" */
     /* What a signature is of; NULL: of the message itself, not of a digest. */
     const char *default_digest;
     int pad; /* that signatures begin with; RSA only */
@@ -23,7 +23,7 @@ struct prov_alg {
 };
 
 extern const struct prov_alg prov_alg_rsa, prov_alg_rsa_pss, prov_alg_ec,
-    prov_alg_ed25519;
+    prov_alg_ed25519, prov_alg_ed448;
 
 /*
  * The row for a token's key: key_type and, for CKK_EC_EDWARDS, params, the

@@ -316,6 +316,7 @@ DECODER(rsa)
 DECODER(rsa_pss)
 DECODER(ec)
 DECODER(ed25519)
+DECODER(ed448)
 
 #define DER_INPUT ",input=der,structure=" STRUCTURE
 
@@ -330,6 +331,8 @@ DECODER(ed25519)
               "wrapped URIs of EC keys" },                                     \
             { "ED25519", properties DER_INPUT, ed25519_functions,              \
               "wrapped URIs of Ed25519 keys" },                                \
+            { "ED448", properties DER_INPUT, ed448_functions,                  \
+              "wrapped URIs of Ed448 keys" },                                  \
             { NULL, NULL, NULL, NULL },                                        \
     }
 const struct prov_offer prov_decoders = PROV_OFFER(DECODER, DECODERS);

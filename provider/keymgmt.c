@@ -285,6 +285,7 @@ KEYMGMT(rsa)
 KEYMGMT(rsa_pss)
 KEYMGMT(ec)
 KEYMGMT(ed25519)
+KEYMGMT(ed448)
 
 #define KEYMGMTS(properties)                                                   \
     {                                                                          \
@@ -296,6 +297,8 @@ KEYMGMT(ed25519)
               "EC keys on a PKCS #11 token" },                                 \
             { "ED25519:1.3.101.112", properties, ed25519_functions,            \
               "Ed25519 keys on a PKCS #11 token" },                            \
+            { "ED448:1.3.101.113", properties, ed448_functions,                \
+              "Ed448 keys on a PKCS #11 token" },                              \
             { NULL, NULL, NULL, NULL },                                        \
     }
 const struct prov_offer prov_keymgmts = PROV_OFFER(KEYMGMT, KEYMGMTS);

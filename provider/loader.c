@@ -133,8 +133,8 @@ static CK_RV set_alg(struct prov_key *key, const struct p11_attrs *attrs,
     key->alg = prov_alg_find(type, p11_attrs_get(attrs, CKA_EC_PARAMS));
     if (key->alg == NULL)
         return p11_error_set(err, P11_KEY_UNUSABLE,
-                             "%s: key type 0x%lx; RSA, EC and Ed25519 keys "
-                             "sign here",
+                             "%s: key type 0x%lx; RSA, EC, Ed25519 and Ed448 "
+                             "keys sign here",
                              where, type);
     return CKR_OK;
 }

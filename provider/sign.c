@@ -8,6 +8,7 @@
 struct sig_input {
     CK_MECHANISM mechanism;
     CK_RSA_PKCS_PSS_PARAMS pss;
+    struct p11_eddsa_params eddsa; /* all zero: pure, without a context */
     const unsigned char *data;
     size_t len;
     unsigned char *block; /* of PROV_SIGNATURE_MAX, to put data together in */
@@ -266,6 +267,19 @@ static CK_RV encode_ecdsa(unsigned char *sig, size_t size, size_t *len)
     return CKR_OK;
 }
 
+/* PKCS #11 v3.0, 2.3.14: what Ed25519 is without, Ed448 has to be told. */
+static CK_RV prepare_ed448(struct prov_key *key,
+                           const struct sig_params *params,
+                           struct sig_input *in, struct p11_error *err)
+{
+    (void)key;
+    (void)params;
+    (void)err;
+    in->mechanism.pParameter = &in->eddsa;
+    in->mechanism.ulParameterLen = sizeof(in->eddsa);
+    return CKR_OK;
+}
+
 static const struct sig_alg sig_algs[] = {
     { &prov_alg_rsa, RSA_PKCS1_PADDING, CKM_RSA_PKCS, prepare_pkcs1, NULL,
       NULL },
@@ -276,6 +290,7 @@ static const struct sig_alg sig_algs[] = {
     { &prov_alg_rsa, RSA_NO_PADDING, CKM_RSA_X_509, prepare_raw, NULL, NULL },
     { &prov_alg_ec, 0, CKM_ECDSA, prepare_ecdsa, NULL, encode_ecdsa },
     { &prov_alg_ed25519, 0, CKM_EDDSA, NULL, NULL, NULL },
+    { &prov_alg_ed448, 0, CKM_EDDSA, prepare_ed448, NULL, NULL },
 };
 
 static const struct sig_alg *find_sig_alg(const struct prov_key *key, int pad)

@@ -21,7 +21,7 @@ struct sig_params {
 
 /*
  * The longest signature that the key makes, in bytes; exact for RSA and
- * Ed25519.  0 if the key's size is not known.  Does not reach the token.
+ * EdDSA.  0 if the key's size is not known.  Does not reach the token.
  */
 size_t prov_sign_size(const struct prov_key *key);
 
@@ -36,7 +36,7 @@ long prov_pss_salt(const struct prov_key *key, const struct sig_params *params);
  * in, len   the digest if params->md is set, else what the mechanism takes:
  *           up to the modulus' length less 11 bytes for RSA, the modulus'
  *           length for RSA without padding, a digest of any length for EC, the
- *           whole message for Ed25519
+ *           whole message for EdDSA
  * sig, size a buffer and its size in bytes, at least prov_sign_size()
  * sig_len   receives the signature's length
  *

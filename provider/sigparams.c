@@ -100,8 +100,9 @@ int prov_sigctx_set_digest(struct sig_ctx *ctx, const char *name,
         return 1;
     if (ctx->key != NULL && ctx->key->alg->default_digest == NULL)
         return prov_raise_rv(ctx->prov, P11_DIGEST,
-                             "Ed25519 signs the message itself: give no "
-                             "digest (-rawin, no -md)");
+                             "%s signs the message itself: give no digest "
+                             "(-rawin, no -md)",
+                             ctx->key->alg->name);
     if (ctx->params.pad == RSA_NO_PADDING)
         return prov_raise_rv(ctx->prov, P11_PARAMETER,
                              "a digest goes with rsa_padding_mode:pkcs1 or "
@@ -242,11 +243,13 @@ static int refuse_variants(struct sig_ctx *ctx, const OSSL_PARAM params[])
     if (!get_text(params, "instance", &instance) ||
         (nonce != NULL && !OSSL_PARAM_get_uint(nonce, &type)))
         return 0;
-    if ((instance == NULL || strcasecmp(instance, "Ed25519") == 0) &&
+    if ((instance == NULL ||
+         (ctx->key != NULL &&
+          strcasecmp(instance, ctx->key->alg->name) == 0)) &&
         (context == NULL || context->data_size == 0) && type == 0)
         return 1;
     return prov_raise_rv(ctx->prov, P11_PARAMETER,
-                         "only plain Ed25519 and plain ECDSA are offered: no "
+                         "only plain EdDSA and plain ECDSA are offered: no "
                          "context, no prehash, no deterministic nonce");
 }
 

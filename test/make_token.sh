@@ -11,7 +11,8 @@
 #          ca.pem ca.key            who signed the certificates
 #          NAME.key NAME.pub NAME.pem   private key, public key, certificate
 #
-# NAME (also CKA_LABEL) is rsa2048 rsa3072 rsa4096 p256 p384 p521 ed25519, and
+# NAME (also CKA_LABEL) is rsa2048 rsa3072 rsa4096 p256 p384 p521 p224 secp256k1
+# brainpool256 brainpool384 brainpool512 ed25519 ed448, and
 #   p256-bare      the private object alone on the token
 #   p256-cert      the private object and its certificate
 #   p256-label     the public object has another CKA_ID but the same label
@@ -71,6 +72,12 @@ ec p384 P-384
 ec p521 P-521
 make_key ed25519 ED25519
 make_key ed25519-bare ED25519
+make_key ed448 ED448
+ec p224 P-224
+ec secp256k1 secp256k1
+ec brainpool256 brainpoolP256r1
+ec brainpool384 brainpoolP384r1
+ec brainpool512 brainpoolP512r1
 ec p256-bare P-256
 ec p256-cert P-256
 ec p256-label P-256
@@ -84,6 +91,11 @@ for name in rsa2048 rsa3072 rsa4096 p256 p384 p521 ed25519 p256-bare p256-cert p
     id=$((id + 1))
 done
 import demo 1234 ed25519-bare 20
+id=50
+for name in ed448 p224 secp256k1 brainpool256 brainpool384 brainpool512; do
+    import demo 1234 "$name" $id
+    id=$((id + 1))
+done
 import demo 1234 twin 30
 import demo 1234 twin 31
 import second "$(cat second.pin)" rsa2048 10

@@ -219,9 +219,16 @@ bool fixture_verify(EVP_PKEY *public, const char *md, const unsigned char *sig,
     return ok;
 }
 
+const char *fixture_digest(EVP_PKEY *key)
+{
+    return EVP_PKEY_is_a(key, "ED25519") || EVP_PKEY_is_a(key, "ED448")
+               ? NULL
+               : "SHA256";
+}
+
 bool fixture_signs(OSSL_LIB_CTX *ctx, EVP_PKEY *key, EVP_PKEY *public)
 {
-    const char *md = EVP_PKEY_is_a(public, "ED25519") ? NULL : "SHA256";
+    const char *md = fixture_digest(public);
     unsigned char sig[FIXTURE_SIGNATURE_MAX];
     size_t len = fixture_sign(ctx, key, md, sig);
 

@@ -75,6 +75,8 @@ size_t fixture_sign(OSSL_LIB_CTX *ctx, EVP_PKEY *key, const char *md,
 /* Whether that signature is right, by "default" and public alone. */
 bool fixture_verify(EVP_PKEY *public, const char *md, const unsigned char *sig,
                     size_t len);
+/* "SHA256", or NULL for a key that signs the message itself. */
+const char *fixture_digest(EVP_PKEY *key);
 /* Both at once, with SHA-256 where the key takes a digest. */
 bool fixture_signs(OSSL_LIB_CTX *ctx, EVP_PKEY *key, EVP_PKEY *public);
 /*

@@ -15,9 +15,11 @@
 static OSSL_LIB_CTX *ctx;
 
 /* p256-cert: the public half is in a certificate; -label: by label alone. */
-static const char *const names[] = { "rsa2048", "rsa3072",   "rsa4096",
-                                     "p256",    "p384",      "p521",
-                                     "ed25519", "p256-cert", "p256-label" };
+static const char *const names[] = {
+    "rsa2048", "rsa3072",   "rsa4096",      "p256",         "p384",
+    "p521",    "ed25519",   "p256-cert",    "p256-label",   "ed448",
+    "p224",    "secp256k1", "brainpool256", "brainpool384", "brainpool512"
+};
 
 static int setup(void **state)
 {
@@ -110,6 +112,12 @@ static const struct {
     { "p521", "EC", "secp521r1", 521, 256, 139 },
     { "p256-bare", "EC", "prime256v1", 256, 128, 72 },
     { "ed25519", "ED25519", NULL, 256, 128, 64 },
+    { "ed448", "ED448", NULL, 456, 224, 114 },
+    { "p224", "EC", "secp224r1", 224, 112, 64 },
+    { "secp256k1", "EC", "secp256k1", 256, 128, 72 },
+    { "brainpool256", "EC", "brainpoolP256r1", 256, 128, 72 },
+    { "brainpool384", "EC", "brainpoolP384r1", 384, 192, 104 },
+    { "brainpool512", "EC", "brainpoolP512r1", 512, 256, 137 },
 };
 
 /* Known without a token's help, and the same as in software. */
@@ -136,6 +144,9 @@ static void test_key_knows_its_size_and_group(void **state)
             facts[i].group != NULL);
         assert_string_equal(group,
                             facts[i].group != NULL ? facts[i].group : "");
+        assert_int_equal(EVP_PKEY_get_size(twin), facts[i].size);
+        assert_int_equal(EVP_PKEY_get_security_bits(twin),
+                         facts[i].security_bits);
         EVP_PKEY_free(key);
         EVP_PKEY_free(twin);
     }

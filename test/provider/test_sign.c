@@ -88,6 +88,9 @@ static const struct {
     { "p384", "SHA512", 0, 64 },
     { "p521", NULL, 0, 64 },
     { "p521", "SHA1", 0, 20 },
+    { "p224", "SHA512", 0, 64 }, /* the leftmost 28 count */
+    { "secp256k1", "SHA256", 0, 32 },
+    { "brainpool512", "SHA512", 0, 64 },
 };
 
 static void test_raw_values_and_digests_are_signed(void **state)
@@ -265,15 +268,18 @@ static const struct {
     size_t size;
     bool exact; /* each signature has it */
 } sizes[] = {
-    { "rsa2048", 256, true }, { "rsa3072", 384, true },
-    { "rsa4096", 512, true }, { "p256", 72, false },
-    { "p384", 104, false },   { "p521", 139, false },
-    { "ed25519", 64, true },
+    { "rsa2048", 256, true },       { "rsa3072", 384, true },
+    { "rsa4096", 512, true },       { "p256", 72, false },
+    { "p384", 104, false },         { "p521", 139, false },
+    { "ed25519", 64, true },        { "ed448", 114, true },
+    { "p224", 64, false },          { "secp256k1", 72, false },
+    { "brainpool256", 72, false },  { "brainpool384", 104, false },
+    { "brainpool512", 137, false },
 };
 
 static EVP_MD_CTX *begin_digest(EVP_PKEY *key)
 {
-    const char *md = EVP_PKEY_is_a(key, "ED25519") ? NULL : "SHA256";
+    const char *md = fixture_digest(key);
     EVP_MD_CTX *mctx = EVP_MD_CTX_new();
 
     assert_non_null(mctx);
@@ -323,7 +329,7 @@ static void test_buffer_of_that_size_is_enough(void **state)
         assert_non_null(sig);
         for (int n = 0; n < 20; n++) {
             EVP_MD_CTX *mctx = begin_digest(key);
-            const char *md = EVP_PKEY_is_a(key, "ED25519") ? NULL : "SHA256";
+            const char *md = fixture_digest(key);
             size_t len = sizes[i].size;
 
             assert_int_equal(EVP_DigestSign(mctx, sig, &len, fixture_message,
@@ -376,7 +382,7 @@ static void test_small_buffer_is_refused_and_the_next_try_works(void **state)
         EVP_PKEY *key = fixture_key(ctx, sizes[i].name);
         EVP_PKEY *public = fixture_public(sizes[i].name);
         EVP_MD_CTX *mctx = begin_digest(key);
-        const char *md = EVP_PKEY_is_a(key, "ED25519") ? NULL : "SHA256";
+        const char *md = fixture_digest(key);
         unsigned char sig[FIXTURE_SIGNATURE_MAX] = { 0 };
         static const unsigned char untouched[FIXTURE_SIGNATURE_MAX];
         struct fixture_errors errors;
@@ -409,7 +415,8 @@ static void test_small_buffer_is_refused_and_the_next_try_works(void **state)
 /* Many, so that r and s that need a zero in front, or are short, occur. */
 static void test_ecdsa_der_is_always_what_libcrypto_reads(void **state)
 {
-    static const char *const names[] = { "p256", "p384", "p521" };
+    static const char *const names[] = { "p256", "p384",      "p521",
+                                         "p224", "secp256k1", "brainpool512" };
     bool longest = false;
 
     (void)state;

@@ -21,9 +21,13 @@ static const struct {
     const char *name;
     int pad; /* PKCS1, PSS; NONE for other keys */
 } keys[] = {
-    { "rsa2048", PKCS1 }, { "rsa3072", PKCS1 }, { "rsa4096", PKCS1 },
-    { "rsa2048", PSS },   { "rsa3072", PSS },   { "rsa4096", PSS },
-    { "p256", NONE },     { "p384", NONE },     { "p521", NONE },
+    { "rsa2048", PKCS1 },     { "rsa3072", PKCS1 },
+    { "rsa4096", PKCS1 },     { "rsa2048", PSS },
+    { "rsa3072", PSS },       { "rsa4096", PSS },
+    { "p256", NONE },         { "p384", NONE },
+    { "p521", NONE },         { "p224", NONE },
+    { "secp256k1", NONE },    { "brainpool256", NONE },
+    { "brainpool384", NONE }, { "brainpool512", NONE },
 };
 
 static const char *const digests[] = {
@@ -161,36 +165,47 @@ static void test_every_key_signs_every_digest(void **state)
     }
 }
 
-static void test_ed25519_signs_the_message_itself(void **state)
-{
-    struct trio t = load("ed25519");
-    unsigned char sig[FIXTURE_SIGNATURE_MAX];
-    size_t len = fixture_sign(ctx, t.key, NULL, sig);
+static const struct {
+    const char *name, *type;
+    size_t size;
+} edwards[] = { { "ed25519", "ED25519", 64 }, { "ed448", "ED448", 114 } };
 
+static void test_edwards_keys_sign_the_message_itself(void **state)
+{
     (void)state;
-    assert_int_equal(len, 64);
-    assert_right(&t, NULL, NONE, sig, len, fixture_message,
-                 fixture_message_len);
-    assert_same_as_twin(&t, NULL, sig, len);
-    unload(&t);
+    for (size_t i = 0; i < COUNT(edwards); i++) {
+        struct trio t = load(edwards[i].name);
+        unsigned char sig[FIXTURE_SIGNATURE_MAX];
+        size_t len = fixture_sign(ctx, t.key, NULL, sig);
+
+        assert_int_equal(len, edwards[i].size);
+        assert_right(&t, NULL, NONE, sig, len, fixture_message,
+                     fixture_message_len);
+        assert_same_as_twin(&t, NULL, sig, len);
+        unload(&t);
+    }
 }
 
-static void test_ed25519_refuses_a_digest_and_updates(void **state)
+static void test_edwards_keys_refuse_a_digest_and_updates(void **state)
 {
-    struct trio t = load("ed25519");
-    EVP_MD_CTX *mctx = EVP_MD_CTX_new();
-
     (void)state;
-    assert_int_equal(
-        EVP_DigestSignInit_ex(mctx, NULL, "SHA256", ctx, NULL, t.key, NULL), 0);
-    fixture_assert_error(0, "the key cannot sign this digest or length",
-                         "Ed25519", NULL);
-    EVP_MD_CTX_free(mctx);
-    mctx = begin(ctx, t.key, NULL, NONE);
-    assert_int_not_equal(EVP_DigestSignUpdate(mctx, fixture_message, 3), 1);
-    fixture_assert_error(0, "a parameter is not taken", "EVP_DigestSign", NULL);
-    EVP_MD_CTX_free(mctx);
-    unload(&t);
+    for (size_t i = 0; i < COUNT(edwards); i++) {
+        struct trio t = load(edwards[i].name);
+        EVP_MD_CTX *mctx = EVP_MD_CTX_new();
+
+        assert_int_equal(
+            EVP_DigestSignInit_ex(mctx, NULL, "SHA256", ctx, NULL, t.key, NULL),
+            0);
+        fixture_assert_error(0, "the key cannot sign this digest or length",
+                             edwards[i].type, NULL);
+        EVP_MD_CTX_free(mctx);
+        mctx = begin(ctx, t.key, NULL, NONE);
+        assert_int_not_equal(EVP_DigestSignUpdate(mctx, fixture_message, 3), 1);
+        fixture_assert_error(0, "a parameter is not taken", "EVP_DigestSign",
+                             NULL);
+        EVP_MD_CTX_free(mctx);
+        unload(&t);
+    }
 }
 
 /* With no digest named, RSA and EC keys take their default one: SHA-256. */
@@ -265,7 +280,8 @@ static void test_empty_message_is_signed(void **state)
     } rows[] = { { "rsa2048", "SHA256", PKCS1 },
                  { "rsa2048", "SHA256", PSS },
                  { "p384", "SHA384", NONE },
-                 { "ed25519", NULL, NONE } };
+                 { "ed25519", NULL, NONE },
+                 { "ed448", NULL, NONE } };
 
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -431,8 +447,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_key_signs_every_digest),
-        cmocka_unit_test(test_ed25519_signs_the_message_itself),
-        cmocka_unit_test(test_ed25519_refuses_a_digest_and_updates),
+        cmocka_unit_test(test_edwards_keys_sign_the_message_itself),
+        cmocka_unit_test(test_edwards_keys_refuse_a_digest_and_updates),
         cmocka_unit_test(test_default_digest_is_sha256),
         cmocka_unit_test(test_message_may_come_in_pieces),
         cmocka_unit_test(test_empty_message_is_signed),

@@ -341,6 +341,7 @@ static const struct {
     { "p521", "SHA512", NULL, NULL, NULL },
     { "p256", "SHA3-512", NULL, NULL, NULL },
     { "ed25519", NULL, NULL, NULL, NULL },
+    { "ed448", NULL, NULL, NULL, NULL },
 };
 
 /* The length, 0 when there is none (the default provider knows no OID). */
