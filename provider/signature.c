@@ -277,12 +277,15 @@ static int sig_digest_sign(void *vctx, unsigned char *sig, size_t *siglen,
            sig_digest_sign_final(ctx, sig, siglen, sigsize);
 }
 
+typedef int verify_init_fn(EVP_PKEY_CTX *, const OSSL_PARAM[]);
+
 /*
  * The public half verifies, and takes all parameters, in another provider;
- * digest: EVP_DigestVerify's way, else EVP_PKEY_verify's.
+ * init NULL: EVP_DigestVerify's way, else EVP_PKEY_verify's and its like.
  */
-static int verify_begin(struct sig_ctx *ctx, bool digest, const char *mdname,
-                        void *keydata, const OSSL_PARAM params[])
+static int verify_begin(struct sig_ctx *ctx, verify_init_fn *init,
+                        const char *mdname, void *keydata,
+                        const OSSL_PARAM params[])
 {
     OSSL_LIB_CTX *libctx = ctx->prov->libctx;
     EVP_PKEY *pub;
@@ -299,15 +302,14 @@ static int verify_begin(struct sig_ctx *ctx, bool digest, const char *mdname,
     propq = prov_other_properties(ctx->propq);
     if (propq == NULL)
         return 0;
-    if (digest) {
+    if (init == NULL) {
         ctx->verify_md = EVP_MD_CTX_new();
         ok = ctx->verify_md != NULL &&
              EVP_DigestVerifyInit_ex(ctx->verify_md, &ctx->verify, mdname,
                                      libctx, propq, pub, params) > 0;
     } else {
         ctx->verify = EVP_PKEY_CTX_new_from_pkey(libctx, pub, propq);
-        ok = ctx->verify != NULL &&
-             EVP_PKEY_verify_init_ex(ctx->verify, params) > 0;
+        ok = ctx->verify != NULL && init(ctx->verify, params) > 0;
     }
     OPENSSL_free(propq);
     return ok || sig_fail(ctx);
@@ -315,7 +317,7 @@ static int verify_begin(struct sig_ctx *ctx, bool digest, const char *mdname,
 
 static int sig_verify_init(void *vctx, void *keydata, const OSSL_PARAM params[])
 {
-    return verify_begin(vctx, false, NULL, keydata, params);
+    return verify_begin(vctx, EVP_PKEY_verify_init_ex, NULL, keydata, params);
 }
 
 static int sig_verify(void *vctx, const unsigned char *sig, size_t siglen,
@@ -326,10 +328,28 @@ static int sig_verify(void *vctx, const unsigned char *sig, size_t siglen,
     return EVP_PKEY_verify(ctx->verify, sig, siglen, tbs, tbslen) == 1;
 }
 
+static int sig_verify_recover_init(void *vctx, void *keydata,
+                                   const OSSL_PARAM params[])
+{
+    return verify_begin(vctx, EVP_PKEY_verify_recover_init_ex, NULL, keydata,
+                        params);
+}
+
+static int sig_verify_recover(void *vctx, unsigned char *rout, size_t *routlen,
+                              size_t routsize, const unsigned char *sig,
+                              size_t siglen)
+{
+    struct sig_ctx *ctx = vctx;
+
+    *routlen = routsize;
+    return EVP_PKEY_verify_recover(ctx->verify, rout, routlen, sig, siglen) ==
+           1;
+}
+
 static int sig_digest_verify_init(void *vctx, const char *mdname, void *keydata,
                                   const OSSL_PARAM params[])
 {
-    return verify_begin(vctx, true, mdname, keydata, params);
+    return verify_begin(vctx, NULL, mdname, keydata, params);
 }
 
 static int sig_digest_verify_final(void *vctx, const unsigned char *sig,
@@ -360,6 +380,8 @@ static const OSSL_DISPATCH functions[] = {
     PROV_FN(SIGNATURE_SIGN, sig_sign),
     PROV_FN(SIGNATURE_VERIFY_INIT, sig_verify_init),
     PROV_FN(SIGNATURE_VERIFY, sig_verify),
+    PROV_FN(SIGNATURE_VERIFY_RECOVER_INIT, sig_verify_recover_init),
+    PROV_FN(SIGNATURE_VERIFY_RECOVER, sig_verify_recover),
     PROV_FN(SIGNATURE_DIGEST_SIGN_INIT, sig_digest_sign_init),
     PROV_FN(SIGNATURE_DIGEST_SIGN_UPDATE, sig_digest_update),
     PROV_FN(SIGNATURE_DIGEST_SIGN_FINAL, sig_digest_sign_final),

@@ -307,93 +307,6 @@ static void test_parameters_last_until_the_next_init(void **state)
     EVP_MD_CTX_free(mctx);
 }
 
-/* What goes into certificates and CMS: byte for byte the default provider's. */
-static const struct {
-    const char *name, *md, *pad, *salt, *mgf1;
-} ids[] = {
-    { "rsa2048", "SHA1", NULL, NULL, NULL },
-    { "rsa2048", "SHA224", NULL, NULL, NULL },
-    { "rsa2048", "SHA256", NULL, NULL, NULL },
-    { "rsa3072", "SHA384", NULL, NULL, NULL },
-    { "rsa4096", "SHA512", NULL, NULL, NULL },
-    { "rsa2048", "SHA512-256", NULL, NULL, NULL },
-    { "rsa2048", "SHA3-256", NULL, NULL, NULL },
-    { "rsa2048", "SHA256", "pkcs1", NULL, NULL },
-    { "rsa2048", "SHA256", "pss", NULL, NULL },
-    { "rsa2048", "SHA256", "pss", "0", NULL },
-    { "rsa2048", "SHA256", "pss", "20", NULL },
-    { "rsa2048", "SHA256", "pss", "127", NULL },
-    { "rsa2048", "SHA256", "pss", "128", NULL },
-    { "rsa2048", "SHA256", "pss", "222", NULL },
-    { "rsa4096", "SHA256", "pss", "300", NULL },
-    { "rsa2048", "SHA256", "pss", "digest", NULL },
-    { "rsa2048", "SHA256", "pss", "max", NULL },
-    { "rsa2048", "SHA256", "pss", "auto", NULL },
-    { "rsa2048", "SHA1", "pss", "digest", NULL },
-    { "rsa2048", "SHA1", "pss", "20", "SHA1" },
-    { "rsa3072", "SHA384", "pss", "digest", NULL },
-    { "rsa4096", "SHA512", "pss", "max", NULL },
-    { "rsa2048", "SHA256", "pss", "digest", "SHA512" },
-    { "rsa2048", "SHA3-256", "pss", "digest", NULL },
-    { "p256", "SHA1", NULL, NULL, NULL },
-    { "p256", "SHA256", NULL, NULL, NULL },
-    { "p384", "SHA384", NULL, NULL, NULL },
-    { "p521", "SHA512", NULL, NULL, NULL },
-    { "p256", "SHA3-512", NULL, NULL, NULL },
-    { "ed25519", NULL, NULL, NULL, NULL },
-    { "ed448", NULL, NULL, NULL, NULL },
-};
-
-/* The length, 0 when there is none (the default provider knows no OID). */
-static size_t algorithm_id(OSSL_LIB_CTX *libctx, EVP_PKEY *pkey, size_t i,
-                           unsigned char der[128])
-{
-    EVP_MD_CTX *mctx = EVP_MD_CTX_new();
-    EVP_PKEY_CTX *pctx = NULL;
-    OSSL_PARAM params[] = { OSSL_PARAM_construct_octet_string(
-                                OSSL_SIGNATURE_PARAM_ALGORITHM_ID, der, 128),
-                            OSSL_PARAM_construct_end() };
-    bool ok = EVP_DigestSignInit_ex(mctx, &pctx, ids[i].md, libctx, NULL, pkey,
-                                    NULL) > 0;
-
-    assert_true(ok);
-    if (ids[i].pad != NULL)
-        assert_true(
-            EVP_PKEY_CTX_ctrl_str(pctx, "rsa_padding_mode", ids[i].pad) > 0);
-    if (ids[i].salt != NULL)
-        assert_true(
-            EVP_PKEY_CTX_ctrl_str(pctx, "rsa_pss_saltlen", ids[i].salt) > 0);
-    if (ids[i].mgf1 != NULL)
-        assert_true(EVP_PKEY_CTX_ctrl_str(pctx, "rsa_mgf1_md", ids[i].mgf1) >
-                    0);
-    if (EVP_PKEY_CTX_get_params(pctx, params) <= 0)
-        params[0].return_size = 0;
-    EVP_MD_CTX_free(mctx);
-    ERR_clear_error();
-    return params[0].return_size;
-}
-
-static void test_algorithm_identifier_is_the_default_providers(void **state)
-{
-    size_t found = 0;
-
-    (void)state;
-    for (size_t i = 0; i < COUNT(ids); i++) {
-        EVP_PKEY *ours = fixture_key(ctx, ids[i].name);
-        EVP_PKEY *soft = fixture_twin(ids[i].name);
-        unsigned char der[128], expected[128];
-        size_t expected_len =
-            algorithm_id(fixture_software(), soft, i, expected);
-
-        assert_int_equal(algorithm_id(ctx, ours, i, der), expected_len);
-        assert_memory_equal(der, expected, expected_len);
-        found += expected_len > 0;
-        EVP_PKEY_free(ours);
-        EVP_PKEY_free(soft);
-    }
-    assert_in_range(found, 24, COUNT(ids));
-}
-
 /* CMS with PSS reads these back from the context. */
 static void read_back(OSSL_LIB_CTX *libctx, EVP_PKEY *pkey, char answer[256])
 {
@@ -452,7 +365,6 @@ int main(void)
         cmocka_unit_test(test_parameters_count_at_init_in_every_form),
         cmocka_unit_test(test_copies_have_parameters_of_their_own),
         cmocka_unit_test(test_parameters_last_until_the_next_init),
-        cmocka_unit_test(test_algorithm_identifier_is_the_default_providers),
         cmocka_unit_test(test_parameters_read_back_as_the_default_providers),
     };
 
