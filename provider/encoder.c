@@ -152,6 +152,7 @@ static const OSSL_DISPATCH text_functions[] = {
 #define ENCODERS(properties)                                                   \
     {                                                                          \
         ENCODER("RSA", properties), ENCODER("EC", properties),                 \
-            ENCODER("ED25519", properties), { NULL, NULL, NULL, NULL },        \
+            ENCODER("ED25519", properties), ENCODER("RSA-PSS", properties),    \
+            ENCODER("ED448", properties), { NULL, NULL, NULL, NULL },          \
     }
 const struct prov_offer prov_encoders = PROV_OFFER(ENCODER, ENCODERS);

@@ -10,8 +10,8 @@
 
 static OSSL_LIB_CTX *ctx;
 
-static const char *const names[] = { "rsa2048", "p256", "p521", "ed25519",
-                                     "p256-cert" };
+static const char *const names[] = { "rsa2048", "p256",  "p521",
+                                     "ed25519", "ed448", "p256-cert" };
 
 static int setup(void **state)
 {
