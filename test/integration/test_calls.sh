@@ -325,7 +325,7 @@ more_objects() {
     find "$dir" -name '*.object' | sort > before
     plain pkcs8 -topk8 -nocrypt -in "$T/p384.key" -out many.p8
     softhsm2-util --import many.p8 --token demo --pin 1234 --label many \
-        --id 50 || return 1
+        --id 90 || return 1
     mapfile -t files < <(find "$dir" -name '*.object' | sort | comm -13 before -)
     equal 2 "${#files[@]}" || return 1
     for ((i = 0; i < 1000; i++)); do

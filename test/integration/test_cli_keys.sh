@@ -93,27 +93,41 @@ expected() {
 
 lists_exactly() {
     expected > want << 'END'
+private ec:brainpoolP256r1 brainpool256 53
+private ec:brainpoolP384r1 brainpool384 54
+private ec:brainpoolP512r1 brainpool512 55
 private ed25519 ed25519 16
 private ed25519 ed25519-bare 20
+private ed448 ed448 50
+private ec:P-224 p224 51
 private ec:P-256 p256 13
 private ec:P-256 p256-bare 17
 private ec:P-256 p256-cert 18
 private ec:P-256 p256-label 19
 private ec:P-384 p384 14
 private ec:P-521 p521 15
+private rsa:2048 rsa-pss 40
 private rsa:2048 rsa2048 10
 private rsa:3072 rsa3072 11
 private rsa:4096 rsa4096 12
+private ec:secp256k1 secp256k1 52
 private ec:P-256 twin 30
 private ec:P-256 twin 31
+public ec:brainpoolP256r1 brainpool256 53
+public ec:brainpoolP384r1 brainpool384 54
+public ec:brainpoolP512r1 brainpool512 55
 public ed25519 ed25519 16
+public ed448 ed448 50
+public ec:P-224 p224 51
 public ec:P-256 p256 13
 public ec:P-256 p256-label 77
 public ec:P-384 p384 14
 public ec:P-521 p521 15
+public rsa:2048 rsa-pss 40
 public rsa:2048 rsa2048 10
 public rsa:3072 rsa3072 11
 public rsa:4096 rsa4096 12
+public ec:secp256k1 secp256k1 52
 public ec:P-256 twin 30
 public ec:P-256 twin 31
 cert ec:P-256 other 18
@@ -142,7 +156,7 @@ names_one_each() {
         one_line one || { echo "p11tool: $uri" >&2 && return 1; }
         n=$((n + 1))
     done 3< listing
-    equal 24 "$n"
+    equal 38 "$n"
 }
 
 no_login_to_several() {
@@ -150,7 +164,7 @@ no_login_to_several() {
         shimmed -- keys > public || return 1
     grep -q 'token "second"' err || return 1
     equal 0 "$(called C_Login)" && ! grep -q $'\tprivate\t' public &&
-        equal 11 "$(grep -c '^demo' public)" &&
+        equal 18 "$(grep -c '^demo' public)" &&
         equal 1 "$(grep -c '^second' public)"
 }
 
