@@ -169,5 +169,7 @@ title 'Verify all six'
 verify
 
 title 'Done: six signatures were made in the token, and verified'
-printf '%s\n' 'They are in build/demo.  To repeat any of the commands above:' '' \
-    "  cd $(printf %q "$PWD")" "  . $demo/env"
+printf '%s\n' 'They are in build/demo.  To repeat the commands that sign and verify, or vary them:' \
+    '' "  cd $(printf %q "$PWD")" "  . $demo/env" '' \
+    'Not the two that make the token and the key: with a second one of that name the' \
+    'URI is ambiguous.  Another run of this script begins with a new token.'
