@@ -346,13 +346,6 @@ static CK_RV load_from(struct p11_slot *slot, const struct p11_uri *uri,
     return CKR_OK;
 }
 
-/* The token may be in another slot now. */
-static bool is_gone(CK_RV rv)
-{
-    return rv == CKR_TOKEN_NOT_PRESENT || rv == CKR_SLOT_ID_INVALID ||
-           rv == CKR_DEVICE_REMOVED || rv == P11_NO_TOKEN;
-}
-
 CK_RV p11_key_load(struct p11_module *module, const struct p11_uri *uri,
                    const struct p11_pin_request *request, struct p11_key **key,
                    struct p11_error *err)
@@ -369,9 +362,8 @@ CK_RV p11_key_load(struct p11_module *module, const struct p11_uri *uri,
     if (rv != CKR_OK)
         return rv;
     rv = load_from(slot, uri, request, key, err);
-    if (!is_gone(rv))
+    if (!p11_slot_is_gone(slot, rv))
         return rv;
-    slot->present = false;
     if (p11_slot_find(module, uri, &slot, NULL) != CKR_OK)
         return rv;
     return load_from(slot, uri, request, key, err);

@@ -269,3 +269,13 @@ CK_RV p11_slot_find(struct p11_module *module, const struct p11_uri *uri,
 
     return p11_slots_find(module, uri, slot, 1, &count, err);
 }
+
+bool p11_slot_is_gone(struct p11_slot *slot, CK_RV rv)
+{
+    bool gone = rv == CKR_TOKEN_NOT_PRESENT || rv == CKR_SLOT_ID_INVALID ||
+                rv == CKR_DEVICE_REMOVED || rv == P11_NO_TOKEN;
+
+    if (gone)
+        slot->present = false;
+    return gone;
+}

@@ -84,6 +84,12 @@ CK_RV p11_slots_find(struct p11_module *module, const struct p11_uri *uri,
                      struct p11_slot **slots, size_t max, size_t *count,
                      struct p11_error *err);
 
+/*
+ * After something failed with rv: whether the token is not where it was, so
+ * that p11_slot_find() will look for it anew, in other slots too.
+ */
+bool p11_slot_is_gone(struct p11_slot *slot, CK_RV rv);
+
 /* By label and serial number. */
 bool p11_token_is_same(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b);
 

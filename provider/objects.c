@@ -91,6 +91,19 @@ static struct p11_query query_for(const struct prov_objects *objects,
     return query;
 }
 
+/* The token that is meant may be in another slot than the last time. */
+static CK_RV search(struct p11_slot **slot, const struct prov_load *load,
+                    const struct p11_query *query, struct p11_objects *found,
+                    struct p11_error *err)
+{
+    CK_RV rv = p11_objects_search(*slot, query, found, err);
+
+    if (p11_slot_is_gone(*slot, rv) &&
+        p11_slot_find((*slot)->module, load->uri, slot, NULL) == CKR_OK)
+        rv = p11_objects_search(*slot, query, found, err);
+    return rv;
+}
+
 /* ---- exactly one ---- */
 
 /* Two would leave it to the token which is taken. */
@@ -133,7 +146,7 @@ static CK_RV one_public(struct prov_objects *objects,
     if (rv == CKR_OK)
         rv = p11_slot_find(module, load->uri, &slot, err);
     if (rv == CKR_OK)
-        rv = p11_objects_search(slot, &query, found, err);
+        rv = search(&slot, load, &query, found, err);
     if (rv == CKR_OK)
         rv = check_count(objects, load, kind, err);
     if (rv == CKR_OK)
@@ -142,16 +155,16 @@ static CK_RV one_public(struct prov_objects *objects,
         return rv;
     attrs = &found->object[0].attrs;
     if (kind == PUBLIC_KEY)
-        return prov_key_from_attrs(load->ctx, attrs, NULL, slot->where,
+        return prov_key_from_attrs(load->ctx, attrs, NULL, found->slot->where,
                                    &object->key, err);
-    object->where = slot->where;
+    object->where = found->slot->where;
     object->certificate = p11_attrs_get(attrs, CKA_VALUE);
     if (object->certificate != NULL)
         return CKR_OK;
     return p11_error_set(err, P11_NO_OBJECT,
                          "%s: the certificate has no value; write it to the "
                          "token again",
-                         slot->where);
+                         object->where);
 }
 
 /* Nothing of one class is an error only if nothing else is wanted. */
@@ -227,7 +240,7 @@ static CK_RV list(struct prov_objects *objects, const struct prov_load *load,
     *found = &t->objects[kind];
     if (t->searched[kind])
         return CKR_OK;
-    rv = p11_objects_search(objects->slots[token], &query, *found, err);
+    rv = search(&objects->slots[token], load, &query, *found, err);
     t->searched[kind] = rv == CKR_OK;
     return rv;
 }

@@ -458,6 +458,31 @@ static void test_keys_that_are_not_handled_are_left_out(void **state)
     (void)end_fake(state);
 }
 
+/* As when a reader was unplugged and comes back. */
+static void test_token_is_found_again_in_another_slot(void **state)
+{
+    static const struct {
+        const char *uri, *letters;
+    } rows[] = { { FAKE_URI "rsa2048", "c" }, { "pkcs11:token=fake", "c" } };
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char letters[64];
+
+        begin_fake("");
+        add_certificate(0, "rsa2048", false);
+        assert_string_equal(everything(fake_ctx, rows[i].uri, CERT, letters),
+                            rows[i].letters);
+        (void)fake_add_slot(fake, "fake", fake->slots[0].serial);
+        add_certificate(1, "rsa2048", false);
+        fake->slots[0].token_present = false;
+        fake_lose(fake, FAKE_SESSIONS);
+        assert_string_equal(everything(fake_ctx, rows[i].uri, CERT, letters),
+                            rows[i].letters);
+        fixture_assert_no_error();
+        (void)end_fake(state);
+    }
+}
+
 /* One that libcrypto cannot read is said to be one, and not the end. */
 static void test_list_goes_on_behind_a_certificate_that_is_none(void **state)
 {
@@ -554,6 +579,8 @@ int main(void)
         cmocka_unit_test_teardown(test_list_of_several_tokens_makes_no_login,
                                   end_fake),
         cmocka_unit_test_teardown(test_keys_that_are_not_handled_are_left_out,
+                                  end_fake),
+        cmocka_unit_test_teardown(test_token_is_found_again_in_another_slot,
                                   end_fake),
         cmocka_unit_test_teardown(
             test_list_goes_on_behind_a_certificate_that_is_none, end_fake),
