@@ -33,6 +33,17 @@
         OSSL_FUNC_##id, (void (*)(void))(function)                             \
     }
 
+/* provider-signature(7), since OpenSSL 3.4. */
+#ifndef OSSL_FUNC_SIGNATURE_QUERY_KEY_TYPES
+#define OSSL_FUNC_SIGNATURE_QUERY_KEY_TYPES       26
+#define OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_INIT     27
+#define OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_UPDATE   28
+#define OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_FINAL    29
+#define OSSL_FUNC_SIGNATURE_VERIFY_MESSAGE_INIT   30
+#define OSSL_FUNC_SIGNATURE_VERIFY_MESSAGE_UPDATE 31
+#define OSSL_FUNC_SIGNATURE_VERIFY_MESSAGE_FINAL  32
+#endif
+
 /* An operation's algorithms; fips: with pkcs11-module-assume-fips. */
 struct prov_offer {
     int operation;
@@ -44,8 +55,8 @@ struct prov_offer {
         .plain = (const OSSL_ALGORITHM[])list(PROV_PROPERTIES),                \
         .fips = (const OSSL_ALGORITHM[])list(PROV_PROPERTIES ",fips=yes"),     \
     }
-extern const struct prov_offer prov_keymgmts, prov_signatures, prov_stores,
-    prov_decoders, prov_encoders;
+extern const struct prov_offer prov_keymgmts, prov_signatures,
+    prov_named_signatures, prov_stores, prov_decoders, prov_encoders;
 
 /* More than the rows of pkcs11/rv. */
 #define PROV_REASONS 255

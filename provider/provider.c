@@ -26,11 +26,19 @@ static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
         &prov_encoders
     };
     const struct prov_ctx *ctx = provctx;
+    unsigned major = OPENSSL_version_major();
 
     *no_cache = 0;
     for (size_t i = 0; i < sizeof(offers) / sizeof(offers[0]); i++) {
-        if (offers[i]->operation == operation)
-            return ctx->config.assume_fips ? offers[i]->fips : offers[i]->plain;
+        const struct prov_offer *offer = offers[i];
+
+        if (offer->operation != operation)
+            continue;
+        /* Older ones take the names for digests' names. */
+        if (operation == OSSL_OP_SIGNATURE &&
+            (major > 3 || (major == 3 && OPENSSL_version_minor() >= 4)))
+            offer = &prov_named_signatures;
+        return ctx->config.assume_fips ? offer->fips : offer->plain;
     }
     return NULL;
 }

@@ -62,9 +62,15 @@ struct sig_ctx {
     bool finished;     /* the running digest was: nothing more to add */
     bool salt_given;   /* else: as the default provider does */
 
+    /* What the name of the algorithm says: see sigalg.c. */
+    const char *digest; /* NULL: nothing; static */
+    bool message;       /* what is signed is hashed first */
+
     /* Verification is another provider's, with the public half. */
-    EVP_PKEY_CTX *verify;  /* owned, or of verify_md */
-    EVP_MD_CTX *verify_md; /* owned */
+    EVP_PKEY_CTX *verify;    /* owned, or of verify_md */
+    EVP_MD_CTX *verify_md;   /* owned */
+    unsigned char *expected; /* owned; the signature, if it came first */
+    size_t expected_len;
 };
 
 /* Set the digest by name; NULL or "" for none.  Returns 1, or 0 raised. */
@@ -79,6 +85,35 @@ int prov_sigctx_set_params(void *vctx, const OSSL_PARAM params[]);
 const OSSL_PARAM *prov_sigctx_settable_params(void *vctx, void *provctx);
 int prov_sigctx_get_params(void *vctx, OSSL_PARAM params[]);
 const OSSL_PARAM *prov_sigctx_gettable_params(void *vctx, void *provctx);
+
+/* Those of PROV_SIGNATURE. */
+extern const OSSL_DISPATCH prov_signature_functions[];
+
+/* digest as in sig_ctx.  To be freed by prov_sig_freectx(). */
+struct sig_ctx *prov_sig_newctx(struct prov_ctx *prov, const char *propq,
+                                const char *digest);
+/* provider-signature(7): OSSL_FUNC_signature_*, for the dispatch tables. */
+void prov_sig_freectx(void *vctx);
+void *prov_sig_dupctx(void *vctx);
+int prov_sig_sign_init(void *vctx, void *keydata, const OSSL_PARAM params[]);
+int prov_sig_sign(void *vctx, unsigned char *sig, size_t *siglen,
+                  size_t sigsize, const unsigned char *tbs, size_t tbslen);
+int prov_sig_sign_message_init(void *vctx, void *keydata,
+                               const OSSL_PARAM params[]);
+int prov_sig_digest_update(void *vctx, const unsigned char *data, size_t len);
+int prov_sig_digest_sign_final(void *vctx, unsigned char *sig, size_t *siglen,
+                               size_t sigsize);
+int prov_sig_verify_init(void *vctx, void *keydata, const OSSL_PARAM params[]);
+int prov_sig_verify(void *vctx, const unsigned char *sig, size_t siglen,
+                    const unsigned char *tbs, size_t tbslen);
+int prov_sig_verify_message_init(void *vctx, void *keydata,
+                                 const OSSL_PARAM params[]);
+int prov_sig_verify_message_final(void *vctx);
+int prov_sig_verify_recover_init(void *vctx, void *keydata,
+                                 const OSSL_PARAM params[]);
+int prov_sig_verify_recover(void *vctx, unsigned char *rout, size_t *routlen,
+                            size_t routsize, const unsigned char *sig,
+                            size_t siglen);
 
 /* Where no salt length was given, take the default provider's. */
 void prov_sigctx_settle_salt(struct sig_ctx *ctx);

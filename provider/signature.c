@@ -8,18 +8,25 @@
 #include <openssl/rsa.h>
 #include "sign.h"
 
-static void *sig_newctx(void *provctx, const char *propq)
+struct sig_ctx *prov_sig_newctx(struct prov_ctx *prov, const char *propq,
+                                const char *digest)
 {
     struct sig_ctx *ctx = OPENSSL_zalloc(sizeof(*ctx));
 
     if (ctx == NULL)
         return NULL;
-    ctx->prov = provctx;
+    ctx->prov = prov;
+    ctx->digest = digest;
     if (propq != NULL && (ctx->propq = OPENSSL_strdup(propq)) == NULL) {
         OPENSSL_free(ctx);
         return NULL;
     }
     return ctx;
+}
+
+static void *sig_newctx(void *provctx, const char *propq)
+{
+    return prov_sig_newctx(provctx, propq, NULL);
 }
 
 /* What an init leaves behind; a context can be initialised again. */
@@ -36,9 +43,12 @@ static void sig_reset(struct sig_ctx *ctx)
     ctx->verify = NULL;
     ctx->md_fixed = false;
     ctx->finished = false;
+    ctx->message = false;
+    OPENSSL_free(ctx->expected);
+    ctx->expected = NULL;
 }
 
-static void sig_freectx(void *vctx)
+void prov_sig_freectx(void *vctx)
 {
     struct sig_ctx *ctx = vctx;
 
@@ -67,13 +77,18 @@ static int dup_running(struct sig_ctx *dup, const struct sig_ctx *ctx)
         dup->verify = EVP_MD_CTX_get_pkey_ctx(dup->verify_md);
     else if (ctx->verify != NULL)
         dup->verify = EVP_PKEY_CTX_dup(ctx->verify);
-    return (ctx->verify == NULL) == (dup->verify == NULL);
+    if (ctx->expected != NULL) {
+        dup->expected = OPENSSL_memdup(ctx->expected, ctx->expected_len);
+        dup->expected_len = ctx->expected_len;
+    }
+    return (ctx->verify == NULL) == (dup->verify == NULL) &&
+           (ctx->expected == NULL) == (dup->expected == NULL);
 }
 
-static void *sig_dupctx(void *vctx)
+void *prov_sig_dupctx(void *vctx)
 {
     const struct sig_ctx *ctx = vctx;
-    struct sig_ctx *dup = sig_newctx(ctx->prov, ctx->propq);
+    struct sig_ctx *dup = prov_sig_newctx(ctx->prov, ctx->propq, ctx->digest);
 
     if (dup == NULL)
         return NULL;
@@ -81,6 +96,7 @@ static void *sig_dupctx(void *vctx)
     dup->md_fixed = ctx->md_fixed;
     dup->finished = ctx->finished;
     dup->salt_given = ctx->salt_given;
+    dup->message = ctx->message;
     if (ctx->key != NULL) {
         prov_key_up_ref(ctx->key);
         dup->key = ctx->key;
@@ -88,7 +104,7 @@ static void *sig_dupctx(void *vctx)
     if (ctx->md != NULL && EVP_MD_up_ref(ctx->md))
         dup->md = ctx->md;
     if (!dup_running(dup, ctx)) {
-        sig_freectx(dup);
+        prov_sig_freectx(dup);
         return NULL;
     }
     return dup;
@@ -140,14 +156,30 @@ static int sig_fail(struct sig_ctx *ctx)
     return 0;
 }
 
-static int sig_sign_init(void *vctx, void *keydata, const OSSL_PARAM params[])
+/* The digest that the algorithm's name has. */
+static int set_own_digest(struct sig_ctx *ctx)
+{
+    ctx->md_fixed = ctx->digest != NULL;
+    return prov_sigctx_set_digest(ctx, ctx->digest, NULL);
+}
+
+int prov_sig_sign_init(void *vctx, void *keydata, const OSSL_PARAM params[])
 {
     struct sig_ctx *ctx = vctx;
 
     return (sig_begin(ctx, keydata) && check_may_sign(ctx) &&
-            prov_sigctx_set_limits(ctx) &&
+            prov_sigctx_set_limits(ctx) && set_own_digest(ctx) &&
             prov_sigctx_set_params(ctx, params)) ||
            sig_fail(ctx);
+}
+
+int prov_sig_sign_message_init(void *vctx, void *keydata,
+                               const OSSL_PARAM params[])
+{
+    struct sig_ctx *ctx = vctx;
+
+    ctx->message = prov_sig_sign_init(ctx, keydata, params);
+    return ctx->message;
 }
 
 static int sig_digest_sign_init(void *vctx, const char *mdname, void *keydata,
@@ -155,7 +187,7 @@ static int sig_digest_sign_init(void *vctx, const char *mdname, void *keydata,
 {
     struct sig_ctx *ctx = vctx;
 
-    if (!sig_sign_init(ctx, keydata, NULL))
+    if (!prov_sig_sign_init(ctx, keydata, NULL))
         return 0;
     if ((mdname == NULL || *mdname == '\0') && ctx->md == NULL)
         mdname = ctx->key->alg->default_digest;
@@ -210,18 +242,7 @@ static int sign_bytes(struct sig_ctx *ctx, unsigned char *sig, size_t *siglen,
     return rv == CKR_OK || prov_raise(prov, &err);
 }
 
-static int sig_sign(void *vctx, unsigned char *sig, size_t *siglen,
-                    size_t sigsize, const unsigned char *tbs, size_t tbslen)
-{
-    struct sig_ctx *ctx = vctx;
-    int answered = answer_size(ctx, sig, siglen, sigsize);
-
-    if (answered >= 0)
-        return answered;
-    return sign_bytes(ctx, sig, siglen, sigsize, tbs, tbslen);
-}
-
-static int sig_digest_update(void *vctx, const unsigned char *data, size_t len)
+int prov_sig_digest_update(void *vctx, const unsigned char *data, size_t len)
 {
     struct sig_ctx *ctx = vctx;
 
@@ -242,8 +263,8 @@ static int sig_digest_update(void *vctx, const unsigned char *data, size_t len)
     return EVP_DigestUpdate(ctx->mdctx, data, len);
 }
 
-static int sig_digest_sign_final(void *vctx, unsigned char *sig, size_t *siglen,
-                                 size_t sigsize)
+int prov_sig_digest_sign_final(void *vctx, unsigned char *sig, size_t *siglen,
+                               size_t sigsize)
 {
     struct sig_ctx *ctx = vctx;
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -254,7 +275,7 @@ static int sig_digest_sign_final(void *vctx, unsigned char *sig, size_t *siglen,
         return answered;
     /* Nothing was updated: the digest of the empty message. */
     if ((ctx->mdctx == NULL || ctx->finished) &&
-        !sig_digest_update(ctx, NULL, 0))
+        !prov_sig_digest_update(ctx, NULL, 0))
         return 0;
     ctx->finished = true;
     return EVP_DigestFinal_ex(ctx->mdctx, digest, &len) &&
@@ -273,8 +294,22 @@ static int sig_digest_sign(void *vctx, unsigned char *sig, size_t *siglen,
         return answered;
     if (ctx->md == NULL)
         return sign_bytes(ctx, sig, siglen, sigsize, tbs, tbslen);
-    return sig_digest_update(ctx, tbs, tbslen) &&
-           sig_digest_sign_final(ctx, sig, siglen, sigsize);
+    return prov_sig_digest_update(ctx, tbs, tbslen) &&
+           prov_sig_digest_sign_final(ctx, sig, siglen, sigsize);
+}
+
+int prov_sig_sign(void *vctx, unsigned char *sig, size_t *siglen,
+                  size_t sigsize, const unsigned char *tbs, size_t tbslen)
+{
+    struct sig_ctx *ctx = vctx;
+    int answered;
+
+    if (ctx->message)
+        return sig_digest_sign(ctx, sig, siglen, sigsize, tbs, tbslen);
+    answered = answer_size(ctx, sig, siglen, sigsize);
+    if (answered >= 0)
+        return answered;
+    return sign_bytes(ctx, sig, siglen, sigsize, tbs, tbslen);
 }
 
 typedef int verify_init_fn(EVP_PKEY_CTX *, const OSSL_PARAM[]);
@@ -288,6 +323,9 @@ static int verify_begin(struct sig_ctx *ctx, verify_init_fn *init,
                         const OSSL_PARAM params[])
 {
     OSSL_LIB_CTX *libctx = ctx->prov->libctx;
+    OSSL_PARAM digest[] = { OSSL_PARAM_construct_utf8_string(
+                                OSSL_SIGNATURE_PARAM_DIGEST, (char *)mdname, 0),
+                            OSSL_PARAM_construct_end() };
     EVP_PKEY *pub;
     char *propq;
     int ok = 0;
@@ -309,35 +347,63 @@ static int verify_begin(struct sig_ctx *ctx, verify_init_fn *init,
                                      libctx, propq, pub, params) > 0;
     } else {
         ctx->verify = EVP_PKEY_CTX_new_from_pkey(libctx, pub, propq);
-        ok = ctx->verify != NULL && init(ctx->verify, params) > 0;
+        ok = ctx->verify != NULL && init(ctx->verify, params) > 0 &&
+             (mdname == NULL ||
+              EVP_PKEY_CTX_set_params(ctx->verify, digest) > 0);
     }
     OPENSSL_free(propq);
     return ok || sig_fail(ctx);
 }
 
-static int sig_verify_init(void *vctx, void *keydata, const OSSL_PARAM params[])
-{
-    return verify_begin(vctx, EVP_PKEY_verify_init_ex, NULL, keydata, params);
-}
-
-static int sig_verify(void *vctx, const unsigned char *sig, size_t siglen,
-                      const unsigned char *tbs, size_t tbslen)
+int prov_sig_verify_init(void *vctx, void *keydata, const OSSL_PARAM params[])
 {
     struct sig_ctx *ctx = vctx;
 
-    return EVP_PKEY_verify(ctx->verify, sig, siglen, tbs, tbslen) == 1;
-}
-
-static int sig_verify_recover_init(void *vctx, void *keydata,
-                                   const OSSL_PARAM params[])
-{
-    return verify_begin(vctx, EVP_PKEY_verify_recover_init_ex, NULL, keydata,
+    return verify_begin(ctx, EVP_PKEY_verify_init_ex, ctx->digest, keydata,
                         params);
 }
 
-static int sig_verify_recover(void *vctx, unsigned char *rout, size_t *routlen,
-                              size_t routsize, const unsigned char *sig,
-                              size_t siglen)
+int prov_sig_verify(void *vctx, const unsigned char *sig, size_t siglen,
+                    const unsigned char *tbs, size_t tbslen)
+{
+    struct sig_ctx *ctx = vctx;
+
+    if (ctx->verify_md != NULL)
+        return EVP_DigestVerify(ctx->verify_md, sig, siglen, tbs, tbslen) == 1;
+    return EVP_PKEY_verify(ctx->verify, sig, siglen, tbs, tbslen) == 1;
+}
+
+int prov_sig_verify_message_init(void *vctx, void *keydata,
+                                 const OSSL_PARAM params[])
+{
+    struct sig_ctx *ctx = vctx;
+
+    /* They may bring the signature, which has to wait for the context. */
+    return verify_begin(ctx, NULL, ctx->digest, keydata, NULL) &&
+           (prov_sigctx_set_params(ctx, params) || sig_fail(ctx));
+}
+
+int prov_sig_verify_message_final(void *vctx)
+{
+    const struct sig_ctx *ctx = vctx;
+
+    return ctx->expected != NULL &&
+           EVP_DigestVerifyFinal(ctx->verify_md, ctx->expected,
+                                 ctx->expected_len) == 1;
+}
+
+int prov_sig_verify_recover_init(void *vctx, void *keydata,
+                                 const OSSL_PARAM params[])
+{
+    struct sig_ctx *ctx = vctx;
+
+    return verify_begin(ctx, EVP_PKEY_verify_recover_init_ex, ctx->digest,
+                        keydata, params);
+}
+
+int prov_sig_verify_recover(void *vctx, unsigned char *rout, size_t *routlen,
+                            size_t routsize, const unsigned char *sig,
+                            size_t siglen)
 {
     struct sig_ctx *ctx = vctx;
 
@@ -372,22 +438,22 @@ static int sig_digest_verify(void *vctx, const unsigned char *sig,
 }
 
 /* One table: what differs between the algorithms is data, in sign.c. */
-static const OSSL_DISPATCH functions[] = {
+const OSSL_DISPATCH prov_signature_functions[] = {
     PROV_FN(SIGNATURE_NEWCTX, sig_newctx),
-    PROV_FN(SIGNATURE_FREECTX, sig_freectx),
-    PROV_FN(SIGNATURE_DUPCTX, sig_dupctx),
-    PROV_FN(SIGNATURE_SIGN_INIT, sig_sign_init),
-    PROV_FN(SIGNATURE_SIGN, sig_sign),
-    PROV_FN(SIGNATURE_VERIFY_INIT, sig_verify_init),
-    PROV_FN(SIGNATURE_VERIFY, sig_verify),
-    PROV_FN(SIGNATURE_VERIFY_RECOVER_INIT, sig_verify_recover_init),
-    PROV_FN(SIGNATURE_VERIFY_RECOVER, sig_verify_recover),
+    PROV_FN(SIGNATURE_FREECTX, prov_sig_freectx),
+    PROV_FN(SIGNATURE_DUPCTX, prov_sig_dupctx),
+    PROV_FN(SIGNATURE_SIGN_INIT, prov_sig_sign_init),
+    PROV_FN(SIGNATURE_SIGN, prov_sig_sign),
+    PROV_FN(SIGNATURE_VERIFY_INIT, prov_sig_verify_init),
+    PROV_FN(SIGNATURE_VERIFY, prov_sig_verify),
+    PROV_FN(SIGNATURE_VERIFY_RECOVER_INIT, prov_sig_verify_recover_init),
+    PROV_FN(SIGNATURE_VERIFY_RECOVER, prov_sig_verify_recover),
     PROV_FN(SIGNATURE_DIGEST_SIGN_INIT, sig_digest_sign_init),
-    PROV_FN(SIGNATURE_DIGEST_SIGN_UPDATE, sig_digest_update),
-    PROV_FN(SIGNATURE_DIGEST_SIGN_FINAL, sig_digest_sign_final),
+    PROV_FN(SIGNATURE_DIGEST_SIGN_UPDATE, prov_sig_digest_update),
+    PROV_FN(SIGNATURE_DIGEST_SIGN_FINAL, prov_sig_digest_sign_final),
     PROV_FN(SIGNATURE_DIGEST_SIGN, sig_digest_sign),
     PROV_FN(SIGNATURE_DIGEST_VERIFY_INIT, sig_digest_verify_init),
-    PROV_FN(SIGNATURE_DIGEST_VERIFY_UPDATE, sig_digest_update),
+    PROV_FN(SIGNATURE_DIGEST_VERIFY_UPDATE, prov_sig_digest_update),
     PROV_FN(SIGNATURE_DIGEST_VERIFY_FINAL, sig_digest_verify_final),
     PROV_FN(SIGNATURE_DIGEST_VERIFY, sig_digest_verify),
     PROV_FN(SIGNATURE_SET_CTX_PARAMS, prov_sigctx_set_params),
@@ -400,7 +466,8 @@ static const OSSL_DISPATCH functions[] = {
 /* A name of our own, never "RSA" or "ECDSA": libcrypto then asks us first. */
 #define SIGNATURES(properties)                                                 \
     {                                                                          \
-        { PROV_SIGNATURE, properties, functions, "on a PKCS #11 token" },      \
+        { PROV_SIGNATURE, properties, prov_signature_functions,                \
+          "on a PKCS #11 token" },                                             \
             { NULL, NULL, NULL, NULL },                                        \
     }
 const struct prov_offer prov_signatures = PROV_OFFER(SIGNATURE, SIGNATURES);

@@ -153,6 +153,9 @@ static int set_pad(struct sig_ctx *ctx, const OSSL_PARAM *p)
         return prov_raise_rv(ctx->prov, P11_PARAMETER,
                              "this padding mode is not offered; pkcs1, pss "
                              "and none are");
+    if (pad != RSA_PKCS1_PADDING && ctx->digest != NULL)
+        return prov_raise_rv(ctx->prov, P11_PARAMETER,
+                             "the algorithm's name says PKCS #1 v1.5");
     if (pad != RSA_PKCS1_PSS_PADDING && ctx->key->alg == &prov_alg_rsa_pss)
         return prov_raise_rv(ctx->prov, P11_PARAMETER,
                              "an RSA-PSS key signs with rsa_padding_mode:pss "
@@ -263,6 +266,19 @@ static const struct {
     { OSSL_SIGNATURE_PARAM_MGF1_DIGEST, set_mgf1 },
 };
 
+/* EVP_PKEY_CTX_set_signature() of OpenSSL 3.4. */
+static int set_expected(struct sig_ctx *ctx, const OSSL_PARAM params[])
+{
+    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, "signature");
+
+    if (p == NULL)
+        return 1;
+    OPENSSL_free(ctx->expected);
+    ctx->expected = NULL;
+    return OSSL_PARAM_get_octet_string(p, (void **)&ctx->expected, 0,
+                                       &ctx->expected_len);
+}
+
 int prov_sigctx_set_params(void *vctx, const OSSL_PARAM params[])
 {
     struct sig_ctx *ctx = vctx;
@@ -270,7 +286,8 @@ int prov_sigctx_set_params(void *vctx, const OSSL_PARAM params[])
     if (params == NULL)
         return 1;
     if (ctx->verify != NULL)
-        return EVP_PKEY_CTX_set_params(ctx->verify, params);
+        return set_expected(ctx, params) &&
+               EVP_PKEY_CTX_set_params(ctx->verify, params);
     if (!refuse_variants(ctx, params) || !set_digest_param(ctx, params))
         return 0;
     if (ctx->key == NULL || ctx->key->alg->key_type != CKK_RSA)

@@ -168,6 +168,12 @@ static void assert_same_outcome(OSSL_LIB_CTX *ctx, EVP_PKEY *key,
 
     sign(ctx, key, way, &ours);
     sign(fixture_software(), twin, way, &theirs);
+    /* May a limited key sign with it?  3.0 says yes, 3.5 no: the maximum. */
+    if (ours.signs && !theirs.signs && way->salt != NULL &&
+        strcmp(way->salt, "auto") == 0) {
+        assert_true(verify(twin, way, &ours));
+        return;
+    }
     if (ours.signs != theirs.signs)
         fail_msg("digest %s, pad %s, mgf1 %s, salt %s: expected %d", way->md,
                  way->pad, way->mgf1, way->salt, theirs.signs);
