@@ -132,9 +132,11 @@ int p11_command_end(struct p11_command *command, long ms)
     int status;
 
     (void)close(command->fd);
-    for (long waited = 0; waited < ms; waited += 5) {
+    for (long waited = 0;; waited += 5) {
         if (ended(command->pid, WNOHANG, &status))
             return status;
+        if (waited >= ms)
+            break;
         (void)nanosleep(&nap, NULL);
     }
     (void)kill(-command->pid, SIGKILL);

@@ -302,7 +302,14 @@ CK_RV p11_key_open(struct p11_slot *slot, CK_OBJECT_HANDLE handle,
         return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a key");
     rv = p11_session_borrow(slot, &session, err);
     if (rv == CKR_OK) {
-        rv = read_private(k, session, &found, err);
+        /* As in p11_objects_read(). */
+        if (p11_slot_epoch(slot) != epoch)
+            rv = p11_error_set(err, CKR_DEVICE_ERROR,
+                               "%s: it was restarted since its objects were "
+                               "listed; list them again",
+                               slot->where);
+        else
+            rv = read_private(k, session, &found, err);
         if (p11_session_renewed(slot, session, rv))
             rv = read_private(k, session, &found, err);
         p11_session_give_back(slot, session, rv);

@@ -179,7 +179,8 @@ static CK_RV login_now(struct p11_slot *slot, const struct p11_session *session,
 
     if (request == NULL)
         p11_log(P11_LOG_INFO, "%s: logging in again", slot->where);
-    if (request == NULL || (slot->token.flags & CKF_USER_PIN_LOCKED) != 0)
+    if (request == NULL || !slot->fresh ||
+        (slot->token.flags & CKF_USER_PIN_LOCKED) != 0)
         rv = check_token(slot, err);
     if (rv == CKR_OK && !has_pin_pad(slot))
         rv = choose_pin(slot, request, &pin, err);

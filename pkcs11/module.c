@@ -241,6 +241,14 @@ static CK_RV module_load(const struct p11_module_config *config, void *dl,
     return CKR_OK;
 }
 
+static CK_RV inside_initialize(const char *path, struct p11_error *err)
+{
+    return p11_error_set(err, P11_MODULE_LOAD,
+                         "%s: a PKCS #11 module that is being initialised "
+                         "opens another; it may use hsmsign itself",
+                         path);
+}
+
 CK_RV p11_module_open(const struct p11_module_config *config,
                       struct p11_module **module, struct p11_error *err)
 {
@@ -249,10 +257,7 @@ CK_RV p11_module_open(const struct p11_module_config *config,
     CK_RV rv = CKR_OK;
 
     if (opening)
-        return p11_error_set(err, P11_MODULE_LOAD,
-                             "%s: a PKCS #11 module that is being initialised "
-                             "opens another; it may use hsmsign itself",
-                             config->path);
+        return inside_initialize(config->path, err);
     pthread_mutex_lock(&open_lock);
     opening = true;
     /* Not RTLD_DEEPBIND: it breaks programs that bring their own malloc. */
@@ -290,9 +295,13 @@ CK_RV p11_module_ready(struct p11_module *module, struct p11_error *err)
 
     if (!module->needs_initialise)
         return CKR_OK;
+    if (opening)
+        return inside_initialize(module->path, err);
     pthread_mutex_lock(&open_lock);
+    opening = true;
     if (module->needs_initialise)
         rv = call_initialize(module, err);
+    opening = false;
     pthread_mutex_unlock(&open_lock);
     return rv;
 }

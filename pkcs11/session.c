@@ -302,9 +302,8 @@ CK_RV p11_session_replace(struct p11_slot *slot, struct p11_session *session,
 bool p11_session_renewed(struct p11_slot *slot, struct p11_session *session,
                          CK_RV rv)
 {
-    enum p11_class class = p11_rv_info(rv)->class;
-
-    return (class == P11_CLASS_BUSY || class == P11_CLASS_SESSION) &&
+    /* After a lost session the handles may be those of other objects. */
+    return p11_rv_info(rv)->class == P11_CLASS_BUSY &&
            p11_session_replace(slot, session, NULL) == CKR_OK;
 }
 

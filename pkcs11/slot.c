@@ -235,6 +235,7 @@ CK_RV p11_slots_find(struct p11_module *module, const struct p11_uri *uri,
 {
     char labels[256], asked[200];
     CK_RV fault = CKR_OK, rv = p11_module_ready(module, err);
+    bool looked = false;
     size_t matches;
 
     if (rv != CKR_OK)
@@ -245,7 +246,10 @@ CK_RV p11_slots_find(struct p11_module *module, const struct p11_uri *uri,
         if (rv != CKR_OK)
             return rv;
         matches = match_slots(module, uri, slots, max, labels, sizeof(labels));
+        looked = true;
     }
+    for (size_t i = 0; i < matches && i < max; i++)
+        slots[i]->fresh = looked;
     p11_uri_describe(uri, asked, sizeof(asked));
     if (matches == 0 && fault != CKR_OK)
         return p11_error_call(err, fault, "C_GetTokenInfo", asked);

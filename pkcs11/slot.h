@@ -41,6 +41,7 @@ struct p11_slot {
     char label[33];      /* the token's, printable, without padding */
     char where[48];      /* token "LABEL", for messages */
     atomic_bool present; /* at the last look */
+    atomic_bool fresh;   /* that look was for the URI that is being loaded */
 
     pthread_mutex_t lock; /* guards all below; never held over a call */
 

@@ -172,12 +172,15 @@ static int decode_block(struct prov_ctx *ctx, unsigned char *der, size_t len,
                         int selection, OSSL_CALLBACK *cb, void *arg,
                         OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg)
 {
-    char *text = unwrap(der, (long)len);
+    char *text;
     struct p11_uri *uri = NULL;
     struct p11_error err;
     int ok = 1, what;
     CK_RV rv;
 
+    ERR_set_mark();
+    text = unwrap(der, (long)len);
+    ERR_pop_to_mark();
     /* Nobody else will say so: the label is ours. */
     if (text == NULL)
         return prov_raise_rv(ctx, P11_URI_INVALID,

@@ -117,7 +117,10 @@ static int enc_text(void *vctx, OSSL_CORE_BIO *cout, const void *keydata,
     if (abstract != NULL || !key_uri(ctx, key, uri, sizeof(uri)))
         return 0;
     out = BIO_new_from_core_bio(ctx->libctx, cout);
+    /* Without it there is less to say, and that is no error. */
+    ERR_set_mark();
     pub = prov_key_need_public(key);
+    ERR_pop_to_mark();
     ok = out != NULL &&
          BIO_printf(out, "PKCS#11 Private-Key: (%s, %d bit)\nURI: %s\n",
                     key->alg->name, prov_key_bits(key), uri) > 0 &&

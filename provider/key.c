@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 #include <string.h>
@@ -44,6 +45,17 @@ EVP_PKEY *prov_key_params(const struct prov_key *key)
     EVP_PKEY *pub = prov_key_public(key);
 
     return pub != NULL ? pub : key->params;
+}
+
+bool prov_key_fits(const struct prov_key *key, const EVP_PKEY *pub)
+{
+    const EVP_PKEY *params = prov_key_params(key);
+
+    if (key->alg->key_type == CKK_RSA)
+        return params != NULL && prov_pubkey_same_modulus(pub, params);
+    return EVP_PKEY_is_a(pub, key->alg->name) &&
+           (params == NULL || key->alg != &prov_alg_ec ||
+            EVP_PKEY_parameters_eq(pub, params) == 1);
 }
 
 int prov_key_bits(const struct prov_key *key)

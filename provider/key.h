@@ -56,6 +56,9 @@ EVP_PKEY *prov_key_public(const struct prov_key *key);
 /* The same, or else what holds the key's domain parameters; may be NULL. */
 EVP_PKEY *prov_key_params(const struct prov_key *key);
 
+/* Whether pub is of the key's type, and its curve or modulus, if known. */
+bool prov_key_fits(const struct prov_key *key, const EVP_PKEY *pub);
+
 /* The size of the key in bits; 0 while not known. */
 int prov_key_bits(const struct prov_key *key);
 

@@ -134,13 +134,7 @@ static int keymgmt_export(void *keydata, int selection, OSSL_CALLBACK *cb,
                ? prov_key_need_public(key)
                : prov_key_params(key);
     if (pkey == NULL)
-        return prov_raise_rv(key->ctx, P11_NO_PUBLIC,
-                             "%s: put its public key or certificate on the "
-                             "token, or name a file that has it in "
-                             "hsmsign-public-file",
-                             key->token_key != NULL
-                                 ? p11_key_where(key->token_key)
-                                 : "an empty key");
+        return 0;
     return EVP_PKEY_export(pkey, selection & ~OSSL_KEYMGMT_SELECT_PRIVATE_KEY,
                            cb, arg);
 }

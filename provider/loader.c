@@ -211,6 +211,9 @@ CK_RV prov_key_from_attrs(struct prov_ctx *ctx, const struct p11_attrs *attrs,
         prov_key_set_public(k, pub);
     else if (rv == CKR_OK && token_key != NULL)
         k->params = prov_pubkey_params(ctx, k->alg, attrs);
+    else if (rv == CKR_OK)
+        rv = p11_error_set(err, P11_KEY_UNUSABLE,
+                           "%s: the public key's value cannot be read", where);
     if (rv == CKR_OK)
         rv = check_size(k, where, err);
     if (rv == CKR_OK)

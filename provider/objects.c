@@ -145,12 +145,19 @@ static CK_RV one_public(struct prov_objects *objects,
 
     if (rv == CKR_OK)
         rv = p11_slot_find(module, load->uri, &slot, err);
-    if (rv == CKR_OK)
+    for (int tries = 0; rv == CKR_OK; tries++) {
         rv = search(&slot, load, &query, found, err);
-    if (rv == CKR_OK)
-        rv = check_count(objects, load, kind, err);
-    if (rv == CKR_OK)
-        rv = p11_objects_read(found, 0, err);
+        if (rv == CKR_OK)
+            rv = check_count(objects, load, kind, err);
+        if (rv == CKR_OK)
+            rv = p11_objects_read(found, 0, err);
+        if (rv == CKR_OK || tries == 1 ||
+            p11_rv_info(rv)->class < P11_CLASS_BUSY)
+            break;
+        /* The token was restarted since the search: what it is now counts. */
+        p11_objects_clear(found);
+        rv = CKR_OK;
+    }
     if (rv != CKR_OK)
         return rv;
     attrs = &found->object[0].attrs;
@@ -263,10 +270,11 @@ static CK_RV public_from(struct prov_objects *objects,
             rv = CKR_OK;
         else if (rv == CKR_OK && p11_attrs_same(own, attrs, CKA_ID)) {
             pub = prov_pubkey(load->ctx, key->alg, attrs, own);
-            if (pub != NULL) {
+            if (pub != NULL && prov_key_fits(key, pub)) {
                 prov_key_set_public(key, pub);
                 break;
             }
+            EVP_PKEY_free(pub);
         }
     }
     return rv;

@@ -26,24 +26,12 @@ struct candidates {
     bool all; /* the search goes on: the first may be a stranger */
 };
 
-/* Same type, and the same modulus or curve. */
-static bool may_be_public(const struct prov_key *key, const EVP_PKEY *pkey)
-{
-    const EVP_PKEY *params = prov_key_params(key);
-
-    if (key->alg->key_type == CKK_RSA)
-        return params != NULL && prov_pubkey_same_modulus(pkey, params);
-    return EVP_PKEY_is_a(pkey, key->alg->name) &&
-           (params == NULL || key->alg != &prov_alg_ec ||
-            EVP_PKEY_parameters_eq(pkey, params) == 1);
-}
-
 /* Takes the reference. */
 static bool add_candidate(struct candidates *list, EVP_PKEY *pkey)
 {
     if (pkey == NULL)
         return false;
-    if (list->count < CANDIDATES_MAX && may_be_public(list->key, pkey)) {
+    if (list->count < CANDIDATES_MAX && prov_key_fits(list->key, pkey)) {
         list->pkeys[list->count++] = pkey;
         return true;
     }

@@ -206,6 +206,13 @@ EVP_PKEY *prov_key_need_public(struct prov_key *key)
         ERR_pop_to_mark();
         if (rv != CKR_OK)
             prov_raise(key->ctx, &err);
+        else if (prov_key_public(key) == NULL)
+            prov_raise_rv(key->ctx, P11_NO_PUBLIC,
+                          "%s: put its public key or certificate on the "
+                          "token, or name a file that has it in "
+                          "hsmsign-public-file",
+                          key->token_key != NULL ? p11_key_where(key->token_key)
+                                                 : "an empty key");
     }
     return prov_key_public(key);
 }

@@ -334,9 +334,7 @@ static int verify_begin(struct sig_ctx *ctx, verify_init_fn *init,
         return 0;
     pub = prov_key_need_public(ctx->key);
     if (pub == NULL)
-        return prov_raise_rv(ctx->prov, P11_NO_PUBLIC,
-                             "a public key is needed to verify; name its "
-                             "certificate in hsmsign-public-file");
+        return sig_fail(ctx);
     propq = prov_other_properties(ctx->propq);
     if (propq == NULL)
         return 0;

@@ -38,7 +38,7 @@ struct store_ctx {
     CK_ATTRIBUTE search[2];
     size_t search_count;
     char *alias; /* owned; NULL for none */
-    bool begun, done;
+    bool begun, failed, done;
     int expect; /* OSSL_STORE_INFO_*; 0: anything */
 };
 
@@ -247,15 +247,21 @@ static int store_load(void *vctx, OSSL_CALLBACK *object_cb, void *object_arg,
     struct store_ctx *ctx = vctx;
     struct prov_object object = { 0 };
     struct prov_load load;
-    CK_RV rv = ctx->begun ? CKR_OK : begin(ctx);
+    CK_RV rv;
     int ok;
 
+    /* The end comes one load later, or programs take an error for the end. */
+    ctx->done = ctx->failed;
+    if (ctx->failed)
+        return 1;
+    rv = ctx->begun ? CKR_OK : begin(ctx);
     ctx->begun = true;
     if (rv == CKR_OK) {
         prov_load_init(&load, ctx->prov, ctx->uri, &ctx->pin, pw_cb, pw_arg);
         rv = prov_objects_next(&ctx->objects, &load, &object, &ctx->err);
     }
-    ctx->done = rv != CKR_OK || prov_objects_end(&ctx->objects);
+    ctx->failed = rv != CKR_OK;
+    ctx->done = rv == CKR_OK && prov_objects_end(&ctx->objects);
     if (rv != CKR_OK)
         return prov_raise(ctx->prov, &ctx->err);
     if (object.key == NULL && object.certificate == NULL)

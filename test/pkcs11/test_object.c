@@ -275,12 +275,11 @@ static void test_lost_session_or_login_is_made_anew(void **state)
     }
 }
 
-static void test_object_is_read_although_the_session_was_lost(void **state)
+static void test_object_is_read_although_the_token_was_busy(void **state)
 {
     static const CK_OBJECT_CLASS classes[] = { CKO_CERTIFICATE,
                                                CKO_PRIVATE_KEY };
-    static const CK_RV losses[] = { CKR_SESSION_HANDLE_INVALID,
-                                    CKR_OPERATION_ACTIVE, CKR_FUNCTION_FAILED };
+    static const CK_RV losses[] = { CKR_OPERATION_ACTIVE, CKR_FUNCTION_FAILED };
     struct fixture *f = *state;
 
     (void)add_certificate(f, false);
@@ -306,6 +305,22 @@ static void test_object_is_read_although_the_session_was_lost(void **state)
         p11_objects_clear(&found);
         fake_fail_none(f->fake);
     }
+}
+
+/* A session is lost when a token starts anew: a handle may be another's. */
+static void test_object_is_not_read_after_the_session_was_lost(void **state)
+{
+    struct fixture *f = *state;
+    struct p11_objects found = { 0 };
+
+    (void)add_certificate(f, false);
+    assert_rv(
+        f, search(f, CKO_CERTIFICATE, "pkcs11:", P11_LOGIN_NEVER, NULL, &found),
+        CKR_OK);
+    fake_fail(f->fake, READ_CALL, CKR_SESSION_HANDLE_INVALID, 1, 1);
+    assert_rv(f, p11_objects_read(&found, 0, &f->err),
+              CKR_SESSION_HANDLE_INVALID);
+    p11_objects_clear(&found);
 }
 
 static void test_object_that_went_is_not_found_by_its_handle(void **state)
@@ -376,7 +391,8 @@ int main(void)
         TEST_OPEN(test_login_is_made_when_asked_for_or_needed),
         TEST_OPEN(test_token_that_wants_a_login_for_any_search_gets_one),
         TEST_OPEN(test_lost_session_or_login_is_made_anew),
-        TEST_OPEN(test_object_is_read_although_the_session_was_lost),
+        TEST_OPEN(test_object_is_read_although_the_token_was_busy),
+        TEST_OPEN(test_object_is_not_read_after_the_session_was_lost),
         TEST_OPEN(test_object_that_went_is_not_found_by_its_handle),
         TEST_OPEN(test_list_of_before_a_restart_is_not_read),
         TEST_OPEN(test_listed_key_signs_and_is_found_again),

@@ -59,8 +59,10 @@ static void assert_one_error(OSSL_LIB_CTX *ctx, const struct uri_malformed *row,
     if (store == NULL || ERR_peek_error() != 0)
         fail_msg("%s: the store is not opened, or not quietly", row->uri);
     if (OSSL_STORE_load(store) != NULL || !OSSL_STORE_error(store) ||
-        !OSSL_STORE_eof(store))
-        fail_msg("%s: loaded, or not at its end", row->uri);
+        OSSL_STORE_eof(store))
+        fail_msg("%s: loaded, or no error", row->uri);
+    if (OSSL_STORE_load(store) != NULL || !OSSL_STORE_eof(store))
+        fail_msg("%s: not at its end", row->uri);
     fixture_take_errors("hsmsign", &errors);
     if (errors.count != 1 || errors.ours != 1 ||
         strcmp(errors.reason, reason) != 0 ||

@@ -231,6 +231,28 @@ static void test_property_queries_of_the_caller_are_understood(void **state)
     OSSL_LIB_CTX_free(ctx);
 }
 
+/* EVP_get_digestbyname() of older ones takes them for digests' names. */
+static void test_openssl_below_3_4_is_not_told_names_with_digests(void **state)
+{
+    static const char *const names[] = { "RSA-SHA256", "RSA-SHA2-512",
+                                         "ECDSA-SHA384", "ED25519" };
+    OSSL_LIB_CTX *ctx = fixture_softhsm(FIXTURE_PIN);
+    bool is_new =
+        OPENSSL_version_major() > 3 ||
+        (OPENSSL_version_major() == 3 && OPENSSL_version_minor() >= 4);
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(names); i++) {
+        EVP_SIGNATURE *alg =
+            EVP_SIGNATURE_fetch(ctx, names[i], "provider=hsmsign");
+
+        assert_int_equal(alg != NULL, is_new);
+        EVP_SIGNATURE_free(alg);
+    }
+    ERR_clear_error();
+    OSSL_LIB_CTX_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +264,7 @@ int main(void)
         cmocka_unit_test(test_two_contexts_work_at_once),
         cmocka_unit_test(test_two_contexts_have_two_modules),
         cmocka_unit_test(test_property_queries_of_the_caller_are_understood),
+        cmocka_unit_test(test_openssl_below_3_4_is_not_told_names_with_digests),
     };
 
     fixture_begin();

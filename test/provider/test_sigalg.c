@@ -10,6 +10,7 @@
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/rsa.h>
+#include <stdio.h>
 #include <string.h>
 
 static OSSL_LIB_CTX *ctx;
@@ -63,15 +64,6 @@ static bool is_new(void)
 {
     return OPENSSL_version_major() > 3 ||
            (OPENSSL_version_major() == 3 && OPENSSL_version_minor() >= 4);
-}
-
-static void need_new(void)
-{
-    if (!is_new()) {
-        print_message("OpenSSL 3.4 or newer has these functions\n");
-        skip();
-    }
-    assert_non_null(evp.set_signature);
 }
 
 /* The names that the default provider has too, each of which must do. */
@@ -167,23 +159,9 @@ static EVP_SIGNATURE *fetch(const char *name)
     return EVP_SIGNATURE_fetch(ctx, name, "provider=hsmsign");
 }
 
-/* EVP_get_digestbyname() there takes them for digests' names. */
-static void test_older_openssl_is_not_told_the_names(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < COUNT(algs); i++) {
-        EVP_SIGNATURE *alg = fetch(algs[i].names[0]);
-
-        assert_true((alg != NULL) == is_new());
-        EVP_SIGNATURE_free(alg);
-    }
-    ERR_clear_error();
-}
-
 static void test_names_are_the_default_providers(void **state)
 {
     (void)state;
-    need_new();
     for (size_t i = 0; i < COUNT(algs); i++) {
         EVP_SIGNATURE *theirs =
             EVP_SIGNATURE_fetch(fixture_software(), algs[i].names[0], NULL);
@@ -234,7 +212,6 @@ static void unload(struct set *s)
 static void test_message_is_signed_in_one_go(void **state)
 {
     (void)state;
-    need_new();
     for (size_t i = 0; i < COUNT(algs); i++) {
         struct set s = load(i);
         unsigned char sig[FIXTURE_SIGNATURE_MAX];
@@ -265,7 +242,6 @@ static void test_message_is_signed_in_one_go(void **state)
 static void test_message_is_signed_in_pieces(void **state)
 {
     (void)state;
-    need_new();
     for (size_t i = 0; i < COUNT(algs); i++) {
         struct set s = load(i);
         EVP_PKEY_CTX *copy = NULL;
@@ -303,7 +279,6 @@ static void test_message_is_signed_in_pieces(void **state)
 static void test_message_is_verified_in_pieces(void **state)
 {
     (void)state;
-    need_new();
     for (size_t i = 0; i < COUNT(algs); i++) {
         struct set s = load(i);
         unsigned char sig[FIXTURE_SIGNATURE_MAX];
@@ -333,7 +308,6 @@ static void test_message_is_verified_in_pieces(void **state)
 static void test_digest_is_signed_and_verified(void **state)
 {
     (void)state;
-    need_new();
     for (size_t i = 0; i < COUNT(algs); i++) {
         struct set s = load(i);
         unsigned char sig[FIXTURE_SIGNATURE_MAX], digest[64];
@@ -371,7 +345,6 @@ static void test_what_the_name_says_cannot_be_changed(void **state)
     struct set s;
 
     (void)state;
-    need_new();
     s = load(2 /* RSA-SHA256 */);
     p256 = fixture_key(ctx, "p256");
     other = EVP_PKEY_CTX_new_from_pkey(ctx, p256, NULL);
@@ -384,10 +357,20 @@ static void test_what_the_name_says_cannot_be_changed(void **state)
     unload(&s);
 }
 
+/* Not by cmocka's skip(), which prints what TAP takes for a failure. */
+static int skip_all(const struct CMUnitTest *tests, size_t n)
+{
+    (void)printf("1..%zu\n", n);
+    for (size_t i = 0; i < n; i++)
+        (void)printf("ok %zu - %s # SKIP OpenSSL 3.4 or newer has these "
+                     "functions\n",
+                     i + 1, tests[i].name);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_older_openssl_is_not_told_the_names),
         cmocka_unit_test(test_names_are_the_default_providers),
         cmocka_unit_test(test_message_is_signed_in_one_go),
         cmocka_unit_test(test_message_is_signed_in_pieces),
@@ -397,6 +380,8 @@ int main(void)
     };
 
     fixture_begin();
+    if (!is_new())
+        return skip_all(tests, sizeof(tests) / sizeof(tests[0]));
     return cmocka_run_group_tests_name("provider/sigalg", tests, setup,
                                        teardown);
 }

@@ -76,6 +76,9 @@ static void test_other_expectations_are_refused_with_a_reason(void **state)
         assert_int_equal(OSSL_STORE_expect(store, expectations[i]), 1);
         assert_null(OSSL_STORE_load(store));
         assert_int_equal(OSSL_STORE_error(store), 1);
+        /* An error that is the end as well, storeutl would not count. */
+        assert_int_equal(OSSL_STORE_eof(store), 0);
+        assert_null(OSSL_STORE_load(store));
         assert_int_equal(OSSL_STORE_eof(store), 1);
         fixture_assert_error(0, "this is not offered", "private keys", NULL);
         OSSL_STORE_close(store);
@@ -176,6 +179,9 @@ static void test_bad_uri_is_one_error_raised_by_the_load(void **state)
         assert_int_equal(OSSL_STORE_eof(store), 0);
         assert_null(OSSL_STORE_load(store));
         assert_int_equal(OSSL_STORE_error(store), 1);
+        /* An error that is the end as well, storeutl would not count. */
+        assert_int_equal(OSSL_STORE_eof(store), 0);
+        assert_null(OSSL_STORE_load(store));
         assert_int_equal(OSSL_STORE_eof(store), 1);
         fixture_assert_error(0, bad[i].reason, bad[i].word, bad[i].other_word,
                              NULL);
