@@ -166,7 +166,7 @@ two_certificates() {
     for id in 71 72; do
         pkcs11-tool --module "$SOFTHSM2_MODULE" --token-label demo --login \
             --pin "$PIN" --write-object double.der --type cert \
-            --label double --id $id || return 1
+            --label double --id "$id" || return 1
     done
 }
 
