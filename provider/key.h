@@ -130,6 +130,11 @@ EVP_PKEY *prov_pubkey_info(struct prov_ctx *ctx, const unsigned char *der,
  * (the configured file cannot be read), or what a call answered.  Blocks.
  */
 CK_RV prov_public_find(struct prov_key *key, struct p11_error *err);
+/*
+ * The part of that which asks the token nothing: what the private object's
+ * attributes say, and of an RSA key what the configured file says of it.
+ */
+CK_RV prov_public_read(struct prov_key *key, struct p11_error *err);
 
 /*
  * Give libcrypto a reference of its own to key, through cb, as an object

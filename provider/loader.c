@@ -205,13 +205,13 @@ CK_RV prov_key_from_attrs(struct prov_ctx *ctx, const struct p11_attrs *attrs,
     }
     k->token_key = token_key;
     rv = set_alg(k, attrs, where, err);
-    if (rv == CKR_OK)
+    if (rv == CKR_OK && token_key != NULL)
+        rv = prov_public_read(k, err);
+    else if (rv == CKR_OK)
         pub = prov_pubkey(ctx, k->alg, attrs, NULL);
     if (pub != NULL)
         prov_key_set_public(k, pub);
-    else if (rv == CKR_OK && token_key != NULL)
-        k->params = prov_pubkey_params(ctx, k->alg, attrs);
-    else if (rv == CKR_OK)
+    else if (rv == CKR_OK && token_key == NULL)
         rv = p11_error_set(err, P11_KEY_UNUSABLE,
                            "%s: the public key's value cannot be read", where);
     if (rv == CKR_OK)

@@ -43,10 +43,11 @@ CK_RV prov_load_key(const struct prov_load *load, struct prov_key **key,
                     struct p11_error *err);
 
 /*
- * A key of attributes that a token gave: a private key, whose public half is
- * known if they have it, when token_key is given, which the key then owns in
- * any case; else a public key.  *key is to be freed.  Returns CKR_OK,
- * CKR_HOST_MEMORY, or P11_KEY_UNUSABLE with where in its text.
+ * A key of attributes that a token gave: a private key when token_key is
+ * given, which the key then owns in any case and whose attributes they are,
+ * with as much of its public half as prov_public_read() finds; else a public
+ * key.  *key is to be freed.  Returns CKR_OK, CKR_HOST_MEMORY, P11_KEY_UNUSABLE
+ * with where in its text, or what prov_public_read() returns.
  */
 CK_RV prov_key_from_attrs(struct prov_ctx *ctx, const struct p11_attrs *attrs,
                           struct p11_key *token_key, const char *where,

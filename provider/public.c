@@ -208,12 +208,11 @@ static CK_RV find_rsa_type(struct prov_key *key, struct candidates *list,
     return rv;
 }
 
-CK_RV prov_public_find(struct prov_key *key, struct p11_error *err)
+CK_RV prov_public_read(struct prov_key *key, struct p11_error *err)
 {
     const struct p11_attrs *attrs = p11_key_attrs(key->token_key);
     struct candidates list = { .key = key };
     EVP_PKEY *pub;
-    CK_RV rv = CKR_OK;
 
     if (key->alg == &prov_alg_rsa &&
         prov_alg_pss_alone(p11_attrs_get(attrs, CKA_ALLOWED_MECHANISMS)))
@@ -223,9 +222,17 @@ CK_RV prov_public_find(struct prov_key *key, struct p11_error *err)
         prov_key_set_public(key, pub);
     else
         key->params = prov_pubkey_params(key->ctx, key->alg, attrs);
-    if (key->alg->key_type == CKK_RSA)
-        rv = find_rsa_type(key, &list,
-                           p11_attrs_get(attrs, CKA_PUBLIC_KEY_INFO), err);
+    if (key->alg->key_type != CKK_RSA)
+        return CKR_OK;
+    return find_rsa_type(key, &list, p11_attrs_get(attrs, CKA_PUBLIC_KEY_INFO),
+                         err);
+}
+
+CK_RV prov_public_find(struct prov_key *key, struct p11_error *err)
+{
+    struct candidates list = { .key = key };
+    CK_RV rv = prov_public_read(key, err);
+
     if (rv != CKR_OK || prov_key_public(key) != NULL)
         return rv;
     /* What nearly all keys have. */

@@ -205,6 +205,25 @@ static void test_keys_that_are_not_handled_are_left_out(void **state)
     (void)end_fake(state);
 }
 
+/* What a key is for does not depend on the way by which it is loaded. */
+static void test_key_for_pss_alone_is_one_in_a_list_too(void **state)
+{
+    static const CK_MECHANISM_TYPE pss = CKM_RSA_PKCS_PSS;
+    static const char *const uris[] = { FAKE_URI "rsa2048",
+                                        "pkcs11:token=fake" };
+
+    for (size_t i = 0; i < COUNT(uris); i++) {
+        OSSL_STORE_INFO *info = NULL;
+
+        begin_fake("");
+        fake_set_attribute(fake, 0, CKA_ALLOWED_MECHANISMS, &pss, sizeof(pss));
+        info = first(fake_ctx, uris[i], 0);
+        assert_true(EVP_PKEY_is_a(OSSL_STORE_INFO_get0_PKEY(info), "RSA-PSS"));
+        OSSL_STORE_INFO_free(info);
+        (void)end_fake(state);
+    }
+}
+
 /* As when a reader was unplugged and comes back. */
 static void test_token_is_found_again_in_another_slot(void **state)
 {
@@ -321,6 +340,8 @@ int main(void)
         cmocka_unit_test_teardown(test_list_of_several_tokens_makes_no_login,
                                   end_fake),
         cmocka_unit_test_teardown(test_keys_that_are_not_handled_are_left_out,
+                                  end_fake),
+        cmocka_unit_test_teardown(test_key_for_pss_alone_is_one_in_a_list_too,
                                   end_fake),
         cmocka_unit_test_teardown(test_token_is_found_again_in_another_slot,
                                   end_fake),
