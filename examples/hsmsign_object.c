@@ -273,7 +273,7 @@ bool object_shares_name(const struct object *a, const struct object *b)
            (!a->id.present || same(&a->id, &b->id));
 }
 
-void object_clear(struct object *object)
+static void object_clear(struct object *object)
 {
     OPENSSL_free(object->label.bytes);
     OPENSSL_free(object->id.bytes);
@@ -317,16 +317,6 @@ static CK_RV read_object(struct token *t, CK_OBJECT_CLASS class,
     if (rv != CKR_OK)
         object_clear(object);
     return rv;
-}
-
-int object_read(struct token *t, CK_OBJECT_CLASS class, CK_OBJECT_HANDLE handle,
-                struct object *object)
-{
-    struct p11_error err = { 0 };
-
-    if (read_object(t, class, handle, object, &err) != CKR_OK)
-        return token_fail(&err);
-    return CLI_OK;
 }
 
 /* All handles: in portions, since nobody knows how many there are. */

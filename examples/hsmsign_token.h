@@ -92,11 +92,6 @@ int objects_find(struct token *t, CK_OBJECT_CLASS class,
                  const struct p11_uri_value *id, struct objects *found);
 void objects_free(struct objects *objects);
 
-/* The one object of this handle; *object is to be cleared. */
-int object_read(struct token *t, CK_OBJECT_CLASS class, CK_OBJECT_HANDLE handle,
-                struct object *object);
-void object_clear(struct object *object);
-
 /*
  * Fill in the pkcs11: URI (RFC 7512) that names an object of the token entered
  * with this class, label and id: by as many of the token's attributes as tell

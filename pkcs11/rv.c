@@ -261,6 +261,8 @@ static const struct p11_rv_info rows[] = {
     OURS(P11_EXITING, "the process is exiting"),
     OURS(P11_NO_OBJECT, "no object matches the URI"),
     OURS(P11_MANY_OBJECTS, "several objects match the URI"),
+    OURS(P11_KEY_EXISTS, "a key of that name exists already"),
+    OURS(P11_KEY_EXPOSED, "the new key can leave the token"),
     /* The last row is "unknown"; its value is no CK_RV that anyone returns. */
     NAMED(~(CK_RV)0, "unknown CK_RV", FATAL,
           "the token answers with a value of its vendor's", SEE_LOG),

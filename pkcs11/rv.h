@@ -40,6 +40,8 @@
 #define P11_EXITING        P11_RV(18) /* the process is exiting */
 #define P11_NO_OBJECT      P11_RV(19) /* no object matches the URI */
 #define P11_MANY_OBJECTS   P11_RV(20) /* several do */
+#define P11_KEY_EXISTS     P11_RV(21) /* a key of that name exists already */
+#define P11_KEY_EXPOSED    P11_RV(22) /* a new key that can leave its token */
 
 enum p11_class {
     P11_CLASS_FATAL,   /* trying again gives the same answer */

@@ -156,6 +156,8 @@ static const struct {
     { 0xc8534d12, "P11_EXITING", P11_CLASS_FATAL },
     { 0xc8534d13, "P11_NO_OBJECT", P11_CLASS_FATAL },
     { 0xc8534d14, "P11_MANY_OBJECTS", P11_CLASS_FATAL },
+    { 0xc8534d15, "P11_KEY_EXISTS", P11_CLASS_FATAL },
+    { 0xc8534d16, "P11_KEY_EXPOSED", P11_CLASS_FATAL },
 };
 
 static const struct p11_rv_info *table(size_t *n)
