@@ -7,6 +7,7 @@
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/params.h>
+#include "gen.h"
 #include "key.h"
 
 static void keymgmt_free(void *keydata)
@@ -253,14 +254,20 @@ static const char *keymgmt_operation_name(int operation)
     return operation == OSSL_OP_SIGNATURE ? PROV_SIGNATURE : NULL;
 }
 
-/* libcrypto does not tell "new" the type: the one function that each has. */
+/* libcrypto does not tell "new" the type: functions that each type has. */
 #define KEYMGMT(type)                                                          \
     static void *type##_new(void *provctx)                                     \
     {                                                                          \
         return prov_key_new(provctx, &prov_alg_##type);                        \
     }                                                                          \
+    static void *type##_gen_init(void *provctx, int selection,                 \
+                                 const OSSL_PARAM params[])                    \
+    {                                                                          \
+        return prov_gen_init(provctx, &prov_alg_##type, selection, params);    \
+    }                                                                          \
     static const OSSL_DISPATCH type##_functions[] = {                          \
         PROV_FN(KEYMGMT_NEW, type##_new),                                      \
+        PROV_GEN(type##_gen_init),                                             \
         PROV_FN(KEYMGMT_FREE, keymgmt_free),                                   \
         PROV_FN(KEYMGMT_LOAD, keymgmt_load),                                   \
         PROV_FN(KEYMGMT_HAS, keymgmt_has),                                     \
