@@ -8,7 +8,7 @@
 #include "../../pkcs11/rv.h"
 #include <openssl/core_names.h>
 #include <openssl/err.h>
-#include <openssl/params.h>
+#include <openssl/rsa.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -340,6 +340,25 @@ static void test_the_last_uri_counts(void **state)
     EVP_PKEY_free(key);
 }
 
+/* A program may go on after a parameter that was refused. */
+static void test_a_refused_parameter_leaves_nothing_behind(void **state)
+{
+    EVP_PKEY_CTX *pctx =
+        EVP_PKEY_CTX_new_from_name(ctx, "RSA", "provider=hsmsign");
+    EVP_PKEY *key = NULL;
+
+    (void)state;
+    assert_int_equal(EVP_PKEY_keygen_init(pctx), 1);
+    assert_true(EVP_PKEY_CTX_set_rsa_keygen_bits(pctx, 1024) <= 0);
+    fixture_assert_error(0, "a parameter is not taken", "2048", NULL);
+    assert_true(
+        EVP_PKEY_CTX_ctrl_str(pctx, "pkcs11_uri", DEMO "refused%20bits") > 0);
+    assert_int_equal(EVP_PKEY_generate(pctx, &key), 1);
+    assert_int_equal(EVP_PKEY_get_bits(key), 2048);
+    EVP_PKEY_free(key);
+    EVP_PKEY_CTX_free(pctx);
+}
+
 /* How many calls the log has, from the last C_GenerateKeyPair on. */
 static size_t count_calls(const char *path)
 {
@@ -403,6 +422,7 @@ int main(void)
         FAKE(test_a_lost_token_is_found_again_first),
         SOFTHSM(test_new_keys_sign),
         SOFTHSM(test_the_last_uri_counts),
+        SOFTHSM(test_a_refused_parameter_leaves_nothing_behind),
         SOFTHSM(test_a_new_key_costs_no_more_than_loading_it),
     };
 
