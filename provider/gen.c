@@ -20,6 +20,7 @@
 #include <openssl/rand.h>
 #include <string.h>
 #include "key.h"
+#include "loader.h"
 #include "pkcs11/generate.h"
 
 #define PARAM_URI       "pkcs11_uri"
@@ -220,7 +221,7 @@ static CK_RV describe(struct gen_ctx *gen, struct p11_new_key *new,
 static CK_RV make(struct gen_ctx *gen, struct prov_key **key,
                   struct p11_error *err)
 {
-    struct p11_pin_request request = { .config = &gen->prov->config.pin };
+    struct prov_load load;
     struct p11_new_key new = { 0 };
     struct p11_module *module;
     struct p11_uri named;
@@ -234,20 +235,19 @@ static CK_RV make(struct gen_ctx *gen, struct prov_key **key,
         named.id = (struct p11_uri_value){ true, RANDOM_ID, (char *)id };
     new.label = named.object;
     new.id = named.id;
-    request.uri = &named.pin;
+    prov_load_init(&load, gen->prov, &named, NULL, NULL, NULL);
     if (RAND_bytes_ex(gen->prov->libctx, id, RANDOM_ID, 0) <= 0)
         return p11_error_set(err, P11_CONFIG,
                              "nothing gives a random CKA_ID: activate "
                              "\"default\"");
     rv = describe(gen, &new, &der, err);
     if (rv == CKR_OK)
-        rv = prov_module(gen->prov, &module, err);
+        rv = prov_load_module(&load, &module, err);
     if (rv == CKR_OK)
-        rv = p11_generate(module, gen->uri, &request, &new, err);
+        rv = p11_generate(module, gen->uri, &load.pin, &new, err);
     OPENSSL_free(der);
     /* As whoever uses it next will find it, which proves that they can. */
-    return rv == CKR_OK ? prov_key_load(gen->prov, &named, NULL, NULL, key, err)
-                        : rv;
+    return rv == CKR_OK ? prov_load_key(&load, key, err) : rv;
 }
 
 void *prov_gen(void *genctx, OSSL_CALLBACK *cb, void *arg)

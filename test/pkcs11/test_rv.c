@@ -211,7 +211,7 @@ static void test_rv_info_answers_unknown_for_other_values(void **state)
 {
     static const CK_RV others[] = { 4,          0xb2,       0x210,
                                     0x80000000, 0x80000123, 0xc8534d00,
-                                    0xc8534d15, 0xfffffffe };
+                                    0xc8534d17, 0xfffffffe };
     size_t n;
     const struct p11_rv_info *rows = table(&n);
 
