@@ -19,6 +19,10 @@ case ${1:-} in
 --matrix) matrix=${HSMSIGN_MATRIX:-build/matrix} ;;
 esac
 
+[ $quick = yes ] || [ -e /proc/self ] || {
+    echo 'run.sh: the sanitizers and valgrind need /proc: mount it, or give --quick' >&2
+    exit 1
+}
 # HSMSIGN_PROGRAMS=no: other people's programs are tested if they are there.
 if [ "${HSMSIGN_PROGRAMS:-yes}" = no ]; then
     ./test/install.sh
