@@ -20,6 +20,14 @@
 const unsigned char fixture_message[] = "Rechnung Nr. 4711 ueber 1.200 Euro";
 const size_t fixture_message_len = sizeof(fixture_message) - 1;
 
+bool fixture_is_openssl(unsigned major, unsigned minor)
+{
+    unsigned running = OPENSSL_version_major();
+
+    return running > major ||
+           (running == major && OPENSSL_version_minor() >= minor);
+}
+
 void fixture_begin(void)
 {
     static const char *const not_ours[] = { "HSM_MODULE", "HSM_PIN",

@@ -42,6 +42,8 @@
  * whoever runs the test.
  */
 void fixture_begin(void);
+/* Whether the libcrypto that runs is that version or a newer one. */
+bool fixture_is_openssl(unsigned major, unsigned minor);
 /* A variable of the environment, or the test fails. */
 const char *fixture_required(const char *name);
 

@@ -328,6 +328,24 @@ static void test_certificate_is_signed_in_memory(void **state)
     ERR_clear_error();
 }
 
+/* EVP_get_digestbyname() of older ones takes the latter for digests' names. */
+static void test_names_of_signatures_are_what_this_openssl_fetches(void **state)
+{
+    static const char *const names[] = { "HSMSIGN", "RSA-SHA256",
+                                         "ECDSA-SHA256", "ED25519" };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(names); i++) {
+        EVP_SIGNATURE *alg =
+            EVP_SIGNATURE_fetch(ctx, names[i], "provider=hsmsign");
+
+        assert_int_equal(alg != NULL, i == 0 || fixture_is_openssl(3, 4));
+        EVP_SIGNATURE_free(alg);
+    }
+    assert_ptr_equal(EVP_get_digestbyname("RSA-SHA256"), EVP_sha256());
+    ERR_clear_error();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +356,8 @@ int main(void)
         cmocka_unit_test(test_what_was_signed_is_recovered),
         cmocka_unit_test(test_null_key_begins_a_verification_anew),
         cmocka_unit_test(test_certificate_is_signed_in_memory),
+        cmocka_unit_test(
+            test_names_of_signatures_are_what_this_openssl_fetches),
     };
 
     fixture_begin();

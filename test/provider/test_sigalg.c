@@ -3,13 +3,12 @@
  * provider/sigalg: signatures by a name that says the digest too, which
  * OpenSSL 3.4 and newer take with EVP_PKEY_sign_message_init() and its like.
  * These functions are looked up, so that one test runs on all versions; on
- * older ones what needs them is skipped.
+ * older ones all is skipped.
  */
 #include "fixture.h"
 #include <dlfcn.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
-#include <openssl/rsa.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,7 +49,7 @@ static int setup(void **state)
     look_up("EVP_PKEY_verify_message_update", &evp.verify_message_update);
     look_up("EVP_PKEY_verify_message_final", &evp.verify_message_final);
     look_up("EVP_PKEY_CTX_set_signature", &evp.set_signature);
-    return 0;
+    return evp.set_signature == NULL;
 }
 
 static int teardown(void **state)
@@ -58,12 +57,6 @@ static int teardown(void **state)
     (void)state;
     OSSL_LIB_CTX_free(ctx);
     return 0;
-}
-
-static bool is_new(void)
-{
-    return OPENSSL_version_major() > 3 ||
-           (OPENSSL_version_major() == 3 && OPENSSL_version_minor() >= 4);
 }
 
 /* The names that the default provider has too, each of which must do. */
@@ -357,14 +350,13 @@ static void test_what_the_name_says_cannot_be_changed(void **state)
     unload(&s);
 }
 
-/* Not by cmocka's skip(), which prints what TAP takes for a failure. */
+/* In TAP that counts; cmocka 1.1 says "not ok" of what it skips. */
 static int skip_all(const struct CMUnitTest *tests, size_t n)
 {
     (void)printf("1..%zu\n", n);
     for (size_t i = 0; i < n; i++)
-        (void)printf("ok %zu - %s # SKIP OpenSSL 3.4 or newer has these "
-                     "functions\n",
-                     i + 1, tests[i].name);
+        (void)printf("ok %zu - %s # SKIP OpenSSL 3.4 or newer has it\n", i + 1,
+                     tests[i].name);
     return 0;
 }
 
@@ -379,9 +371,9 @@ int main(void)
         cmocka_unit_test(test_what_the_name_says_cannot_be_changed),
     };
 
+    if (!fixture_is_openssl(3, 4))
+        return skip_all(tests, COUNT(tests));
     fixture_begin();
-    if (!is_new())
-        return skip_all(tests, sizeof(tests) / sizeof(tests[0]));
     return cmocka_run_group_tests_name("provider/sigalg", tests, setup,
                                        teardown);
 }
