@@ -15,7 +15,7 @@ packages=(
 servers=(nginx haproxy stunnel4 openvpn)
 programs=(
     "${servers[@]}" apache2-bin curl osslsigncode sbsigntool bind9-utils xmlsec1
-    php-cli libnet-ssleay-perl python3 nodejs
+    php-cli libnet-ssleay-perl python3 nodejs openssl-provider-fips
 )
 policy=/usr/sbin/policy-rc.d
 sudo=

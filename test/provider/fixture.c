@@ -48,8 +48,16 @@ const char *fixture_required(const char *name)
     return value;
 }
 
+int fixture_skip(const struct CMUnitTest *tests, size_t n, const char *why)
+{
+    (void)printf("1..%zu\n", n);
+    for (size_t i = 0; i < n; i++)
+        (void)printf("ok %zu - %s # SKIP %s\n", i + 1, tests[i].name, why);
+    return 0;
+}
+
 /* 3.0 has no OSSL_PROVIDER_load_ex: options come from a configuration only. */
-OSSL_LIB_CTX *fixture_context(const char *name, const char *options)
+OSSL_LIB_CTX *fixture_configured(const char *text)
 {
     OSSL_LIB_CTX *ctx = OSSL_LIB_CTX_new();
     BIO *bio = BIO_new(BIO_s_mem());
@@ -60,18 +68,30 @@ OSSL_LIB_CTX *fixture_context(const char *name, const char *options)
     assert_non_null(bio);
     assert_non_null(conf);
     OPENSSL_load_builtin_modules();
-    BIO_printf(bio,
-               "openssl_conf = init\n"
-               "[init]\nproviders = providers\n"
-               "[providers]\ndefault = default_section\n%s = our_section\n"
-               "[default_section]\nactivate = 1\n"
-               "[our_section]\nmodule = %s\nactivate = 1\n%s\n",
-               name, fixture_required("HSMSIGN_PROVIDER"), options);
+    assert_true(BIO_puts(bio, text) > 0);
     assert_true(NCONF_load_bio(conf, bio, &line) > 0);
     assert_true(CONF_modules_load(conf, NULL, 0) > 0);
-    assert_int_equal(OSSL_PROVIDER_available(ctx, name), 1);
     NCONF_free(conf);
     BIO_free(bio);
+    return ctx;
+}
+
+OSSL_LIB_CTX *fixture_context(const char *name, const char *options)
+{
+    char text[8192];
+    OSSL_LIB_CTX *ctx = NULL;
+    int len =
+        snprintf(text, sizeof(text),
+                 "openssl_conf = init\n"
+                 "[init]\nproviders = providers\n"
+                 "[providers]\ndefault = default_section\n%s = our_section\n"
+                 "[default_section]\nactivate = 1\n"
+                 "[our_section]\nmodule = %s\nactivate = 1\n%s\n",
+                 name, fixture_required("HSMSIGN_PROVIDER"), options);
+
+    assert_in_range(len, 1, sizeof(text) - 1);
+    ctx = fixture_configured(text);
+    assert_int_equal(OSSL_PROVIDER_available(ctx, name), 1);
     return ctx;
 }
 

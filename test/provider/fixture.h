@@ -48,6 +48,15 @@ bool fixture_is_openssl(unsigned major, unsigned minor);
 const char *fixture_required(const char *name);
 
 /*
+ * Instead of running them, say that all n tests are skipped, and why: in TAP
+ * that counts, since cmocka 1.1 says "not ok" of what it skips.  Returns what
+ * main does.
+ */
+int fixture_skip(const struct CMUnitTest *tests, size_t n, const char *why);
+
+/* A new library context, configured by what openssl.cnf could hold. */
+OSSL_LIB_CTX *fixture_configured(const char *text);
+/*
  * A new library context with "default" and hsmsign, which is activated under
  * that name with options: lines "name = value" of a configuration section.
  */
