@@ -93,8 +93,10 @@ bool p11_command_start(struct p11_command *command, const char *line)
 
     if (words == NULL)
         return false;
+    /* Looked at first: not every system tells that exec() failed. */
     if (split(words, argv)) {
-        rc = pipe2(fds, O_CLOEXEC) == 0 ? 0 : errno;
+        rc = access(argv[0], X_OK) == 0 && pipe2(fds, O_CLOEXEC) == 0 ? 0
+                                                                      : errno;
         if (rc == 0) {
             rc = spawn(&command->pid, argv, fds[1]);
             (void)close(fds[1]);

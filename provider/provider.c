@@ -92,23 +92,22 @@ static void ctx_free(struct prov_ctx *ctx)
 
 static void teardown(void *provctx)
 {
-    bool exiting = p11_module_exiting(), last;
-    struct prov_ctx **at;
+    struct prov_ctx *ctx = provctx, **at;
+    bool last;
 
-    /* As in at_exit(), which may yet come and must not find us. */
-    if (!exiting)
-        pthread_mutex_lock(&live_lock);
-    else if (pthread_mutex_trylock(&live_lock) != 0)
+    if (p11_module_exiting()) {
+        /* at_exit() may yet come, and must not pin what is gone then. */
+        ctx->up_ref = NULL;
         return;
-    for (at = &live; *at != NULL && *at != provctx; at = &(*at)->next)
+    }
+    pthread_mutex_lock(&live_lock);
+    for (at = &live; *at != NULL && *at != ctx; at = &(*at)->next)
         ;
     if (*at != NULL)
         *at = (*at)->next;
     last = live == NULL;
     pthread_mutex_unlock(&live_lock);
-    if (exiting)
-        return;
-    ctx_free(provctx);
+    ctx_free(ctx);
     if (last)
         p11_log_close();
 }
