@@ -129,7 +129,7 @@ static void test_late_command_is_killed(void **state)
     for (size_t i = 0; i < COUNT(scripts); i++) {
         write_script(f, scripts[i]);
         pin_parse(f, "command:", f->path);
-        step = 4;
+        step = 20;
         pin_read_fails(f, P11_PIN_SOURCE, words, COUNT(words));
         step = 0;
     }
@@ -143,7 +143,7 @@ static void test_fifo_without_writer_is_given_up(void **state)
 
     assert_int_equal(mkfifo(f->path, 0600), 0);
     pin_parse(f, "file:", f->path);
-    step = 4;
+    step = 20;
     pin_read_fails(f, P11_PIN_SOURCE, words, COUNT(words));
     step = 0;
 }
