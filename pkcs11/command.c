@@ -89,22 +89,20 @@ static int spawn(pid_t *pid, char *const argv[], int out)
 bool p11_command_start(struct p11_command *command, const char *line)
 {
     char *words = strdup(line), *argv[ARGS_MAX + 1];
-    int fds[2], rc = EINVAL;
+    int fds[2] = { -1, -1 }, rc = EINVAL;
 
     if (words == NULL)
         return false;
     /* Looked at first: not every system tells that exec() failed. */
-    if (split(words, argv)) {
-        rc = access(argv[0], X_OK) == 0 && pipe2(fds, O_CLOEXEC) == 0 ? 0
-                                                                      : errno;
-        if (rc == 0) {
-            rc = spawn(&command->pid, argv, fds[1]);
-            (void)close(fds[1]);
-            if (rc != 0)
-                (void)close(fds[0]);
-        }
-    }
+    if (split(words, argv))
+        rc = access(argv[0], X_OK) == 0 && pipe2(fds, O_CLOEXEC) == 0
+                 ? spawn(&command->pid, argv, fds[1])
+                 : errno;
     free(words);
+    if (fds[1] >= 0)
+        (void)close(fds[1]);
+    if (rc != 0 && fds[0] >= 0)
+        (void)close(fds[0]);
     command->fd = rc == 0 ? fds[0] : -1;
     errno = rc;
     return rc == 0;
