@@ -43,7 +43,8 @@ static EVP_PKEY *rsa_key(struct prov_ctx *ctx, const struct prov_alg *alg,
     else
         BN_set_word(e, RSA_F4);
     /* What libcrypto would take, and no signature could be verified with. */
-    if (n == NULL || !BN_is_odd(n) || BN_num_bits(n) < 512 || !BN_is_odd(e) ||
+    if (n == NULL || !BN_is_odd(n) || BN_num_bits(n) < 512 ||
+        BN_num_bits(n) > 8 * PROV_SIGNATURE_MAX || !BN_is_odd(e) ||
         BN_is_one(e) ||
         !OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n) ||
         !OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, e))

@@ -223,6 +223,7 @@ ATTRS = {
     "good-rsa": token(RSA, (MODULUS, N), (EXPONENT, E)),
     "bad-rsa-without-exponent": token(RSA, (MODULUS, N)),
     "bad-rsa-short": token(RSA, (MODULUS, b"\xff" * 63), (EXPONENT, E)),
+    "bad-rsa-long": token(RSA, (MODULUS, b"\xff" * 2049), (EXPONENT, E)),
     "bad-rsa-even": token(RSA, (MODULUS, N[:-1] + b"\xfe"), (EXPONENT, E)),
     "bad-rsa-exponent-1": token(RSA, (MODULUS, N), (EXPONENT, b"\1")),
     "bad-rsa-exponent-even": token(RSA, (MODULUS, N), (EXPONENT, b"\2")),
