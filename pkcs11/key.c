@@ -5,7 +5,8 @@
  *
  * Recovery is one idea: whatever the reason, the session whose operation
  * failed is replaced and the operation tried again; the second time, or when
- * the reason says so, we also log in and find the key again.
+ * the reason says so, we also log in and find the key again.  What that does
+ * not mend is left to time (retry.h).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "key.h"
 #include "log.h"
 #include "login.h"
+#include "retry.h"
 #include "session.h"
 
 /* Expected sizes: RSA 8192, any named curve or its PrintableString. */
@@ -275,19 +277,6 @@ static void take_found(struct p11_key *key, const struct found *found)
     key->epoch = found->epoch;
 }
 
-static struct p11_uri_value value_of(const struct p11_attrs *attrs,
-                                     CK_ATTRIBUTE_TYPE type)
-{
-    const CK_ATTRIBUTE *attr = p11_attrs_get(attrs, type);
-    struct p11_uri_value value = { .present = attr != NULL };
-
-    if (attr != NULL) {
-        value.bytes = attr->pValue;
-        value.len = attr->ulValueLen;
-    }
-    return value;
-}
-
 CK_RV p11_key_open(struct p11_slot *slot, CK_OBJECT_HANDLE handle,
                    unsigned long epoch, struct p11_key **key,
                    struct p11_error *err)
@@ -304,10 +293,8 @@ CK_RV p11_key_open(struct p11_slot *slot, CK_OBJECT_HANDLE handle,
     if (rv == CKR_OK) {
         /* As in p11_objects_read(). */
         if (p11_slot_epoch(slot) != epoch)
-            rv = p11_error_set(err, CKR_DEVICE_ERROR,
-                               "%s: it was restarted since its objects were "
-                               "listed; list them again",
-                               slot->where);
+            rv = p11_error_call(err, P11_STALE, "C_GetAttributeValue",
+                                slot->where);
         else
             rv = read_private(k, session, &found, err);
         if (p11_session_renewed(slot, session, rv))
@@ -316,8 +303,8 @@ CK_RV p11_key_open(struct p11_slot *slot, CK_OBJECT_HANDLE handle,
     }
     if (rv == CKR_OK) {
         take_found(k, &found);
-        name.object = value_of(&k->attrs, CKA_LABEL);
-        name.id = value_of(&k->attrs, CKA_ID);
+        name.object = from_attr(p11_attrs_get(&k->attrs, CKA_LABEL));
+        name.id = from_attr(p11_attrs_get(&k->attrs, CKA_ID));
         if (!set_name(k, &name))
             rv = p11_error_set(err, CKR_HOST_MEMORY, "no memory for a key");
     }
@@ -353,19 +340,13 @@ static CK_RV load_from(struct p11_slot *slot, const struct p11_uri *uri,
     return CKR_OK;
 }
 
-CK_RV p11_key_load(struct p11_module *module, const struct p11_uri *uri,
-                   const struct p11_pin_request *request, struct p11_key **key,
-                   struct p11_error *err)
+static CK_RV load(struct p11_module *module, const struct p11_uri *uri,
+                  const struct p11_pin_request *request, struct p11_key **key,
+                  struct p11_error *err)
 {
     struct p11_slot *slot;
-    CK_RV rv;
+    CK_RV rv = p11_slot_find(module, uri, &slot, err);
 
-    if (uri->type.present && strcmp(uri->type.bytes, "private") != 0)
-        return p11_error_set(err, P11_UNSUPPORTED,
-                             "type=%s names no private key, and one is "
-                             "wanted; leave type= out or say type=private",
-                             uri->type.bytes);
-    rv = p11_slot_find(module, uri, &slot, err);
     if (rv != CKR_OK)
         return rv;
     rv = load_from(slot, uri, request, key, err);
@@ -374,6 +355,24 @@ CK_RV p11_key_load(struct p11_module *module, const struct p11_uri *uri,
     if (p11_slot_find(module, uri, &slot, NULL) != CKR_OK)
         return rv;
     return load_from(slot, uri, request, key, err);
+}
+
+CK_RV p11_key_load(struct p11_module *module, const struct p11_uri *uri,
+                   const struct p11_pin_request *request, struct p11_key **key,
+                   struct p11_error *err)
+{
+    struct p11_retry retry = { 0 };
+    CK_RV rv;
+
+    if (uri->type.present && strcmp(uri->type.bytes, "private") != 0)
+        return p11_error_set(err, P11_UNSUPPORTED,
+                             "type=%s names no private key, and one is "
+                             "wanted; leave type= out or say type=private",
+                             uri->type.bytes);
+    do {
+        rv = load(module, uri, request, key, err);
+    } while (p11_retry(&retry, module, rv, err));
+    return rv;
 }
 
 unsigned long p11_key_times_found(struct p11_key *key)
@@ -483,13 +482,17 @@ CK_RV p11_key_sign(struct p11_key *key, CK_MECHANISM *mechanism,
                    size_t *sig_len, struct p11_error *err)
 {
     struct signing op = { mechanism, in, len, sig, (CK_ULONG)*sig_len };
+    struct p11_retry retry = { 0 };
     struct p11_session *session;
-    CK_RV rv = p11_session_borrow(key->slot, &session, err);
+    CK_RV rv;
 
-    if (rv != CKR_OK)
-        return rv;
-    rv = sign_with(key, session, &op, err);
-    p11_session_give_back(key->slot, session, rv);
+    do {
+        rv = p11_session_borrow(key->slot, &session, err);
+        if (rv != CKR_OK)
+            continue;
+        rv = sign_with(key, session, &op, err);
+        p11_session_give_back(key->slot, session, rv);
+    } while (rv != CKR_OK && p11_retry(&retry, key->slot->module, rv, err));
     if (rv == CKR_OK)
         *sig_len = op.sig_len;
     return rv;

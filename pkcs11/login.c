@@ -73,6 +73,8 @@ static CK_RV check_token(struct p11_slot *slot, struct p11_error *err)
     if ((now.flags & CKF_USER_PIN_LOCKED) != 0)
         return p11_error_call(err, CKR_PIN_LOCKED, "C_GetTokenInfo",
                               slot->where);
+    if ((now.flags & CKF_USER_PIN_FINAL_TRY) != 0)
+        return p11_error_call(err, P11_LAST_TRY, "C_GetTokenInfo", slot->where);
     return CKR_OK;
 }
 
@@ -180,7 +182,8 @@ static CK_RV login_now(struct p11_slot *slot, const struct p11_session *session,
     if (request == NULL)
         p11_log(P11_LOG_INFO, "%s: logging in again", slot->where);
     if (request == NULL || !slot->fresh ||
-        (slot->token.flags & CKF_USER_PIN_LOCKED) != 0)
+        (slot->token.flags & (CKF_USER_PIN_LOCKED | CKF_USER_PIN_FINAL_TRY)) !=
+            0)
         rv = check_token(slot, err);
     if (rv == CKR_OK && !has_pin_pad(slot))
         rv = choose_pin(slot, request, &pin, err);

@@ -9,6 +9,9 @@
  * few instructions that read or change it, so that fork() never waits for a
  * module that takes long to initialise.
  *
+ * Restart: as before a fork, nobody is inside; open_lock is held while that is
+ * waited for, so that nobody who counts as inside may wait for open_lock.
+ *
  * Fork: a child that was forked while a thread was inside the module may
  * hang in it, so that the parent stops lending sessions for the moment of
  * the fork, and waits a little for those that are out.  The child forgets
@@ -19,11 +22,13 @@
  * lending sessions and waits a little for those that are out.
  */
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "calls.h"
+#include "log.h"
 #include "module.h"
 #include "quirks.h"
 #include "session.h"
@@ -112,8 +117,12 @@ static void after_fork_in_child(void)
     /* The thread that held it may not exist here. */
     pthread_mutex_init(&open_lock, NULL);
     opening = false;
-    for (struct p11_module *m = modules; m != NULL; m = m->next)
+    for (struct p11_module *m = modules; m != NULL; m = m->next) {
         m->needs_initialise = true;
+        m->visitors = 0;
+        m->restarting = false;
+        p11_cond_init(&m->calm);
+    }
     for (struct p11_slot *slot = NULL; (slot = next_slot(slot)) != NULL;) {
         p11_slot_forget(slot);
         pthread_mutex_unlock(&slot->lock);
@@ -164,6 +173,7 @@ static CK_RV call_initialize(struct p11_module *m, struct p11_error *err)
 static void module_free(struct p11_module *m)
 {
     pthread_mutex_destroy(&m->lock);
+    pthread_cond_destroy(&m->calm);
     free(m->path);
     free(m->init_args);
     free(m);
@@ -176,11 +186,13 @@ static struct p11_module *module_new(const struct p11_module_config *config)
     if (m == NULL)
         return NULL;
     pthread_mutex_init(&m->lock, NULL);
+    p11_cond_init(&m->calm);
     m->refs = 1;
     m->path = strdup(config->path);
     m->quirks = config->quirks | p11_quirks(config->path);
     m->max_sessions = config->max_sessions;
     m->max_idle = config->max_idle;
+    m->deadline = config->deadline;
     if (config->init_args != NULL)
         m->init_args = strdup(config->init_args);
     if (m->path == NULL ||
@@ -301,6 +313,112 @@ CK_RV p11_module_ready(struct p11_module *module, struct p11_error *err)
     opening = true;
     if (module->needs_initialise)
         rv = call_initialize(module, err);
+    opening = false;
+    pthread_mutex_unlock(&open_lock);
+    return rv;
+}
+
+CK_RV p11_module_enter(struct p11_module *module, struct p11_error *err)
+{
+    CK_RV rv;
+
+    pthread_mutex_lock(&module->lock);
+    while (module->restarting)
+        pthread_cond_wait(&module->calm, &module->lock);
+    module->visitors++;
+    pthread_mutex_unlock(&module->lock);
+    rv = p11_module_ready(module, err);
+    if (rv != CKR_OK)
+        p11_module_leave(module);
+    return rv;
+}
+
+void p11_module_leave(struct p11_module *module)
+{
+    pthread_mutex_lock(&module->lock);
+    if (--module->visitors == 0)
+        pthread_cond_broadcast(&module->calm);
+    pthread_mutex_unlock(&module->lock);
+}
+
+/* Let nobody in; whether nobody is inside.  Returns the slots. */
+static bool shut(struct p11_module *m, struct p11_slot **slots,
+                 const struct timespec *until)
+{
+    int timed_out = 0;
+    bool empty;
+
+    pthread_mutex_lock(&m->lock);
+    m->restarting = true;
+    while (m->visitors > 0 && timed_out != ETIMEDOUT)
+        timed_out = pthread_cond_timedwait(&m->calm, &m->lock, until);
+    empty = m->visitors == 0;
+    /* Only visitors add to them. */
+    *slots = m->slots;
+    pthread_mutex_unlock(&m->lock);
+    for (struct p11_slot *slot = *slots; slot != NULL; slot = slot->next)
+        empty = p11_session_pool_pause(slot, until) && empty;
+    return empty;
+}
+
+static void reopen(struct p11_module *m, struct p11_slot *slots)
+{
+    for (struct p11_slot *slot = slots; slot != NULL; slot = slot->next)
+        p11_session_pool_resume(slot);
+    pthread_mutex_lock(&m->lock);
+    m->restarting = false;
+    pthread_cond_broadcast(&m->calm);
+    pthread_mutex_unlock(&m->lock);
+}
+
+static CK_RV restart(struct p11_module *m, const struct timespec *until,
+                     struct p11_error *err)
+{
+    struct p11_slot *slots;
+    CK_RV rv;
+
+    if (!m->initialised)
+        return p11_error_set(err, CKR_DEVICE_ERROR,
+                             "%s answers nothing but this any more; it was "
+                             "initialised by another part of this program, "
+                             "which has to do that again",
+                             m->path);
+    if (shut(m, &slots, until)) {
+        p11_log(P11_LOG_WARNING, "%s answers nothing but errors: started anew",
+                m->path);
+        for (struct p11_slot *slot = slots; slot != NULL; slot = slot->next)
+            p11_slot_restarted(slot);
+        m->needs_initialise = true;
+        P11_CALL(m->fl, C_Finalize, NULL);
+        rv = call_initialize(m, err);
+    } else {
+        rv = p11_error_set(err, CKR_DEVICE_ERROR,
+                           "%s answers nothing but this any more, and cannot "
+                           "be started anew, since calls to it do not end; "
+                           "restart this program",
+                           m->path);
+    }
+    reopen(m, slots);
+    return rv;
+}
+
+CK_RV p11_module_restart(struct p11_module *module,
+                         const struct timespec *until, struct p11_error *err)
+{
+    CK_ULONG count = 0;
+    CK_RV rv = CKR_OK;
+
+    if (opening)
+        return inside_initialize(module->path, err);
+    pthread_mutex_lock(&open_lock);
+    opening = true;
+    /* Of the others that wanted the same, the first one has done it. */
+    if (!module->needs_initialise) {
+        rv = P11_CALL(module->fl, C_GetSlotList, CK_FALSE, NULL, &count);
+        rv = p11_rv_info(rv)->class == P11_CLASS_DEVICE
+                 ? restart(module, until, err)
+                 : CKR_OK;
+    }
     opening = false;
     pthread_mutex_unlock(&open_lock);
     return rv;

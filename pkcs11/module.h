@@ -8,6 +8,10 @@
  * or unloaded: tokens that have destructors of their own crash otherwise; we
  * only stop lending sessions before those run.
  *
+ * A module can die as a whole: the client of a p11-kit server that was
+ * restarted answers CKR_DEVICE_ERROR to every call until C_Finalize and
+ * C_Initialize.  That is done once for all threads, while none is inside.
+ *
  * After a fork the child starts again: what the parent's sessions, logins and
  * handles were worth is undefined there, so that they are forgotten and
  * rebuilt at first use.
@@ -18,6 +22,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <time.h>
 #include "cryptoki.h"
 #include "rv.h"
 
@@ -35,6 +40,7 @@ struct p11_module_config {
     unsigned quirks;            /* P11_QUIRK_*, added to the table's */
     unsigned long max_sessions; /* open at once for each token */
     unsigned long max_idle;     /* of these, kept when idle; one always is */
+    unsigned long deadline; /* of p11_retry(), in milliseconds; 0: no waiting */
 };
 
 /* Fields are for module.c, slot.c and session.c. */
@@ -46,11 +52,15 @@ struct p11_module {
     char *path;
     char *init_args;
     unsigned quirks;
-    unsigned long max_sessions, max_idle;
-    bool initialised;             /* by us, so that we finalise it */
-    atomic_bool needs_initialise; /* in a fork's child, until the first use */
-    pthread_mutex_t lock; /* guards the list of slots; never held over a call */
+    unsigned long max_sessions, max_idle, deadline;
+    bool initialised; /* by us, so that we finalise it */
+    /* At the next use: in a fork's child, or where a restart has failed. */
+    atomic_bool needs_initialise;
+    pthread_mutex_t lock; /* guards all below; never held over a call */
     struct p11_slot *slots;
+    unsigned visitors; /* between p11_module_enter() and p11_module_leave() */
+    bool restarting;
+    pthread_cond_t calm; /* no visitors, or not restarting any more */
 };
 
 /*
@@ -71,11 +81,31 @@ CK_RV p11_module_open(const struct p11_module_config *config,
 void p11_module_close(struct p11_module *module);
 
 /*
- * To be called before the module is used after a possible fork: calls
- * C_Initialize in a child that has not done so yet.  One comparison
- * otherwise.
+ * To be called before a session is opened: calls C_Initialize if that is to be
+ * done again, in a fork's child or after a restart that failed.  One
+ * comparison otherwise.
  */
 CK_RV p11_module_ready(struct p11_module *module, struct p11_error *err);
+
+/*
+ * Around calls that no session counts, C_GetSlotList and its like, so that a
+ * restart waits for them; p11_module_enter() waits for a restart, and is
+ * p11_module_ready().
+ */
+CK_RV p11_module_enter(struct p11_module *module, struct p11_error *err);
+void p11_module_leave(struct p11_module *module);
+
+/*
+ * After a call ended with an error of the device: if C_GetSlotList does so
+ * too, start the module anew, by C_Finalize and C_Initialize, and forget all
+ * sessions and logins.  New calls wait meanwhile.  The caller has no session
+ * and is no visitor.  Returns CKR_OK if the module answers now, or else, with
+ * err filled: CKR_DEVICE_ERROR if others' calls did not end until that time
+ * (CLOCK_MONOTONIC), or if the application called C_Initialize; what
+ * C_Initialize answered.  Blocks.
+ */
+CK_RV p11_module_restart(struct p11_module *module,
+                         const struct timespec *until, struct p11_error *err);
 
 /* From now on the process is exiting: p11_module_close() leaves everything. */
 void p11_module_set_exiting(void);

@@ -6,6 +6,7 @@
 #include "log.h"
 #include "login.h"
 #include "object.h"
+#include "retry.h"
 #include "session.h"
 
 /* Handles for one C_FindObjects. */
@@ -183,15 +184,20 @@ static CK_RV search(struct p11_session *session, const struct p11_query *query,
 CK_RV p11_objects_search(struct p11_slot *slot, const struct p11_query *query,
                          struct p11_objects *objects, struct p11_error *err)
 {
+    struct p11_retry retry = { 0 };
     struct p11_session *session;
-    CK_RV rv = p11_session_borrow(slot, &session, err);
+    CK_RV rv;
 
-    if (rv != CKR_OK)
-        return rv;
     objects->slot = slot;
     objects->class = query->class;
-    rv = search(session, query, objects, err);
-    p11_session_give_back(slot, session, rv);
+    do {
+        rv = p11_session_borrow(slot, &session, err);
+        if (rv != CKR_OK)
+            continue;
+        rv = search(session, query, objects, err);
+        p11_session_give_back(slot, session, rv);
+    } while (!p11_slot_is_gone(slot, rv) &&
+             p11_retry(&retry, slot->module, rv, err));
     if (rv != CKR_OK)
         p11_objects_clear(objects);
     return rv;
@@ -206,10 +212,8 @@ static CK_RV read_once(struct p11_objects *objects, struct p11_object *object,
 
     /* Its handles may be those of other objects now. */
     if (p11_slot_epoch(slot) != objects->epoch)
-        return p11_error_set(err, CKR_DEVICE_ERROR,
-                             "%s: it was restarted since its objects were "
-                             "listed; list them again",
-                             slot->where);
+        return p11_error_call(err, P11_STALE, "C_GetAttributeValue",
+                              slot->where);
     rv = p11_attrs_read(slot->module->fl, session->handle, object->handle,
                         cert ? certificate_specs : public_specs,
                         cert ? COUNT(certificate_specs) : COUNT(public_specs),
@@ -223,18 +227,21 @@ CK_RV p11_objects_read(struct p11_objects *objects, size_t i,
                        struct p11_error *err)
 {
     struct p11_object *object = &objects->object[i];
+    struct p11_retry retry = { 0 };
     struct p11_session *session;
     CK_RV rv;
 
     if (object->attrs.count > 0)
         return CKR_OK;
-    rv = p11_session_borrow(objects->slot, &session, err);
-    if (rv != CKR_OK)
-        return rv;
-    rv = read_once(objects, object, session, err);
-    if (p11_session_renewed(objects->slot, session, rv))
+    do {
+        rv = p11_session_borrow(objects->slot, &session, err);
+        if (rv != CKR_OK)
+            continue;
         rv = read_once(objects, object, session, err);
-    p11_session_give_back(objects->slot, session, rv);
+        if (p11_session_renewed(objects->slot, session, rv))
+            rv = read_once(objects, object, session, err);
+        p11_session_give_back(objects->slot, session, rv);
+    } while (p11_retry(&retry, objects->slot->module, rv, err));
     return rv;
 }
 

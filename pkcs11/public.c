@@ -10,6 +10,7 @@
 #include "calls.h"
 #include "key.h"
 #include "login.h"
+#include "retry.h"
 #include "session.h"
 
 /* Beyond this many objects with one id the id says nothing. */
@@ -99,22 +100,25 @@ CK_RV p11_key_find_public(struct p11_key *key, enum p11_public_by by,
                           p11_public_visit *visit, void *arg,
                           struct p11_error *err)
 {
+    struct p11_retry retry = { 0 };
     struct p11_session *session;
     unsigned long seen;
-    bool visited;
+    bool visited = false;
     CK_RV rv;
 
     if (p11_attrs_get(&key->attrs, searches[by].type) == NULL)
         return CKR_OK;
-    rv = p11_session_borrow(key->slot, &session, err);
-    if (rv != CKR_OK)
-        return rv;
-    seen = p11_slot_epoch(key->slot);
-    rv = search(key, session, by, visit, arg, &visited, err);
-    /* Once, and not if something would be seen twice. */
-    if (rv != CKR_OK && !visited &&
-        p11_key_mend(key, session, rv, seen, err) == CKR_OK)
+    /* Not again if something would be seen twice. */
+    do {
+        rv = p11_session_borrow(key->slot, &session, err);
+        if (rv != CKR_OK)
+            continue;
+        seen = p11_slot_epoch(key->slot);
         rv = search(key, session, by, visit, arg, &visited, err);
-    p11_session_give_back(key->slot, session, rv);
+        if (rv != CKR_OK && !visited &&
+            p11_key_mend(key, session, rv, seen, err) == CKR_OK)
+            rv = search(key, session, by, visit, arg, &visited, err);
+        p11_session_give_back(key->slot, session, rv);
+    } while (!visited && p11_retry(&retry, key->slot->module, rv, err));
     return rv;
 }

@@ -66,8 +66,8 @@ static const struct p11_rv_info rows[] = {
     ROW(CKR_OK, FATAL, "no error", "nothing is to be done"),
     /* A person said no: asking again unasked would be rude. */
     ROW(CKR_CANCEL, FATAL, "the call was cancelled", CONFIRM),
-    /* Trying again needs more memory, not less. */
-    ROW(CKR_HOST_MEMORY, FATAL, "this machine is short of memory",
+    /* Another process may give some back. */
+    ROW(CKR_HOST_MEMORY, BUSY, "this machine is short of memory",
         "give the process more memory"),
     ROW(CKR_SLOT_ID_INVALID, FATAL, "there is no such slot",
         "name the token by token= in the URI, not by slot-id="),
@@ -263,6 +263,11 @@ static const struct p11_rv_info rows[] = {
     OURS(P11_MANY_OBJECTS, "several objects match the URI"),
     OURS(P11_KEY_EXISTS, "a key of that name exists already"),
     OURS(P11_KEY_EXPOSED, "the new key can leave the token"),
+    ROW(P11_STALE, FATAL, "the list of objects is out of date",
+        "the token was restarted since they were listed; list them again"),
+    ROW(P11_LAST_TRY, PIN, "the token has one PIN try left",
+        "it is not spent on a PIN that may be wrong: log in once with the "
+        "token's own tool, which resets the count"),
     /* The last row is "unknown"; its value is no CK_RV that anyone returns. */
     NAMED(~(CK_RV)0, "unknown CK_RV", FATAL,
           "the token answers with a value of its vendor's", SEE_LOG),

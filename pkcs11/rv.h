@@ -42,13 +42,15 @@
 #define P11_MANY_OBJECTS   P11_RV(20) /* several do */
 #define P11_KEY_EXISTS     P11_RV(21) /* a key of that name exists already */
 #define P11_KEY_EXPOSED    P11_RV(22) /* a new key that can leave its token */
+#define P11_STALE          P11_RV(23) /* a list of objects from before a restart */
+#define P11_LAST_TRY       P11_RV(24) /* one more wrong PIN would lock it */
 
 enum p11_class {
     P11_CLASS_FATAL,   /* trying again gives the same answer */
     P11_CLASS_PIN,     /* never retried: tries are counted by the token */
     P11_CLASS_LIBRARY, /* C_Initialize would mend it; fatal so far */
     P11_CLASS_LIMIT,   /* no more sessions: wait for one */
-    /* A new session mends it: the token is the one of before. */
+    /* A new session mends it, or time: the token is the one of before. */
     P11_CLASS_BUSY,
     /* It may not be: log in if need be, and find the key again. */
     P11_CLASS_SESSION, /* the session is gone */

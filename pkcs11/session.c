@@ -24,7 +24,7 @@ struct p11_waiter {
     struct p11_session *session; /* NULL when granted: open one */
 };
 
-static void cond_init(pthread_cond_t *cond)
+void p11_cond_init(pthread_cond_t *cond)
 {
     pthread_condattr_t attr;
 
@@ -49,13 +49,21 @@ static void free_idle(struct p11_slot *slot, bool close)
 
 void p11_session_pool_init(struct p11_slot *slot)
 {
-    cond_init(&slot->quiet);
-    cond_init(&slot->replaced);
+    p11_cond_init(&slot->quiet);
+    p11_cond_init(&slot->replaced);
     free_idle(slot, false);
     slot->idle_count = slot->open_count = slot->lent_count = 0;
     slot->limit = 0;
     slot->waiters = NULL;
-    slot->paused = slot->replacing = false;
+    slot->paused = 0;
+    slot->replacing = false;
+}
+
+void p11_session_pool_forget(struct p11_slot *slot)
+{
+    free_idle(slot, false);
+    slot->idle_count = slot->open_count = 0;
+    slot->limit = 0;
 }
 
 void p11_session_pool_deinit(struct p11_slot *slot, bool close_sessions)
@@ -108,7 +116,7 @@ static bool pool_pick(struct p11_slot *slot, struct p11_session **session)
 
 static void pool_serve(struct p11_slot *slot)
 {
-    if (slot->paused) {
+    if (slot->paused > 0) {
         if (slot->lent_count == 0)
             pthread_cond_broadcast(&slot->quiet);
         return;
@@ -130,7 +138,7 @@ static CK_RV pool_wait(struct p11_slot *slot, struct p11_session **session)
     struct timespec deadline;
     int timed_out = 0;
 
-    cond_init(&self.cond);
+    p11_cond_init(&self.cond);
     clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += WAIT_SECONDS;
     while (*at != NULL)
@@ -151,7 +159,7 @@ static CK_RV pool_wait(struct p11_slot *slot, struct p11_session **session)
 /* A session, or NULL with CKR_OK for the permission to open one. */
 static CK_RV pool_take(struct p11_slot *slot, struct p11_session **session)
 {
-    while (slot->paused) {
+    while (slot->paused > 0) {
         if (p11_module_exiting())
             return P11_EXITING;
         pthread_cond_wait(&slot->quiet, &slot->lock);
@@ -188,10 +196,14 @@ static CK_RV session_open(struct p11_slot *slot, struct p11_session **session,
 {
     struct p11_session *s = calloc(1, sizeof(*s));
     CK_RV rv = CKR_HOST_MEMORY;
+    bool ready;
 
-    if (s == NULL)
-        p11_error_set(err, rv, "no memory for a session");
+    if (s != NULL)
+        rv = p11_module_ready(slot->module, err);
     else
+        p11_error_set(err, rv, "no memory for a session");
+    ready = rv == CKR_OK;
+    if (ready)
         rv = call_open(slot, &s->handle);
     pthread_mutex_lock(&slot->lock);
     if (rv == CKR_OK)
@@ -205,7 +217,7 @@ static CK_RV session_open(struct p11_slot *slot, struct p11_session **session,
         *session = s;
         return CKR_OK;
     }
-    if (s != NULL && rv != P11_SESSION_WAIT)
+    if (ready && rv != P11_SESSION_WAIT)
         p11_error_call(err, rv, "C_OpenSession", slot->where);
     free(s);
     return rv;
@@ -217,9 +229,6 @@ CK_RV p11_session_borrow(struct p11_slot *slot, struct p11_session **session,
     CK_RV rv;
 
     do {
-        rv = p11_module_ready(slot->module, err);
-        if (rv != CKR_OK)
-            return rv;
         pthread_mutex_lock(&slot->lock);
         rv = pool_take(slot, session);
         pthread_mutex_unlock(&slot->lock);
@@ -339,23 +348,27 @@ void p11_session_give_back(struct p11_slot *slot, struct p11_session *session,
     pthread_mutex_unlock(&slot->lock);
 }
 
-void p11_session_pool_pause(struct p11_slot *slot,
+bool p11_session_pool_pause(struct p11_slot *slot,
                             const struct timespec *deadline)
 {
     int timed_out = 0;
+    bool quiet;
 
     pthread_mutex_lock(&slot->lock);
-    slot->paused = true;
+    slot->paused++;
     while (slot->lent_count > 0 && timed_out != ETIMEDOUT)
         timed_out = pthread_cond_timedwait(&slot->quiet, &slot->lock, deadline);
+    quiet = slot->lent_count == 0;
     pthread_mutex_unlock(&slot->lock);
+    return quiet;
 }
 
 void p11_session_pool_resume(struct p11_slot *slot)
 {
     pthread_mutex_lock(&slot->lock);
     /* For good, once the process exits. */
-    slot->paused = p11_module_exiting();
+    if (!p11_module_exiting())
+        slot->paused--;
     pthread_cond_broadcast(&slot->quiet);
     pool_serve(slot);
     pthread_mutex_unlock(&slot->lock);

@@ -50,9 +50,10 @@ void p11_session_give_back(struct p11_slot *slot, struct p11_session *session,
 
 /*
  * For module.c: stop lending and wait until deadline (CLOCK_MONOTONIC) for what
- * is lent; with resume, lend again.
+ * is lent; returns whether nothing is any more.  With resume, lend again; each
+ * pause wants its own.
  */
-void p11_session_pool_pause(struct p11_slot *slot,
+bool p11_session_pool_pause(struct p11_slot *slot,
                             const struct timespec *deadline);
 void p11_session_pool_resume(struct p11_slot *slot);
 
@@ -62,6 +63,10 @@ void p11_session_pool_resume(struct p11_slot *slot);
  * The lock stays as it is.
  */
 void p11_session_pool_init(struct p11_slot *slot);
+/* For slot.c, under the lock, when nothing is lent: the sessions are gone. */
+void p11_session_pool_forget(struct p11_slot *slot);
+/* A condition that is waited for on CLOCK_MONOTONIC. */
+void p11_cond_init(pthread_cond_t *cond);
 /* Close all idle sessions (if asked to) and free them. */
 void p11_session_pool_deinit(struct p11_slot *slot, bool close_sessions);
 

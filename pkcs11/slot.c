@@ -54,6 +54,15 @@ void p11_slot_free(struct p11_slot *slot, bool close_sessions)
     free(slot);
 }
 
+void p11_slot_restarted(struct p11_slot *slot)
+{
+    pthread_mutex_lock(&slot->lock);
+    p11_session_pool_forget(slot);
+    slot->login = P11_LOGGED_OUT;
+    slot->epoch++;
+    pthread_mutex_unlock(&slot->lock);
+}
+
 void p11_slot_forget(struct p11_slot *slot)
 {
     p11_session_pool_init(slot);
@@ -229,17 +238,15 @@ static size_t match_slots(struct p11_module *module, const struct p11_uri *uri,
     return matches;
 }
 
-CK_RV p11_slots_find(struct p11_module *module, const struct p11_uri *uri,
-                     struct p11_slot **slots, size_t max, size_t *count,
-                     struct p11_error *err)
+static CK_RV slots_find(struct p11_module *module, const struct p11_uri *uri,
+                        struct p11_slot **slots, size_t max, size_t *count,
+                        struct p11_error *err)
 {
     char labels[256], asked[200];
-    CK_RV fault = CKR_OK, rv = p11_module_ready(module, err);
+    CK_RV fault = CKR_OK, rv;
     bool looked = false;
     size_t matches;
 
-    if (rv != CKR_OK)
-        return rv;
     matches = match_slots(module, uri, slots, max, labels, sizeof(labels));
     if (matches == 0) {
         rv = look(module, &fault, err);
@@ -264,6 +271,19 @@ CK_RV p11_slots_find(struct p11_module *module, const struct p11_uri *uri,
                              "token= or serial=",
                              matches, asked, module->path, labels);
     return CKR_OK;
+}
+
+CK_RV p11_slots_find(struct p11_module *module, const struct p11_uri *uri,
+                     struct p11_slot **slots, size_t max, size_t *count,
+                     struct p11_error *err)
+{
+    CK_RV rv = p11_module_enter(module, err);
+
+    if (rv != CKR_OK)
+        return rv;
+    rv = slots_find(module, uri, slots, max, count, err);
+    p11_module_leave(module);
+    return rv;
 }
 
 CK_RV p11_slot_find(struct p11_module *module, const struct p11_uri *uri,

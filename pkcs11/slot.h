@@ -63,7 +63,7 @@ struct p11_slot {
     struct p11_waiter *waiters; /* first come, first served */
     bool replacing;             /* a thread is in p11_session_replace() */
     pthread_cond_t replaced;
-    bool paused;          /* by a fork, or for good */
+    unsigned paused;      /* by forks and restarts, or for good */
     pthread_cond_t quiet; /* nothing is lent, or no longer paused */
 };
 
@@ -96,6 +96,9 @@ bool p11_token_is_same(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b);
 
 /* For module.c: close what is open (if asked to) and free. */
 void p11_slot_free(struct p11_slot *slot, bool close_sessions);
+
+/* For module.c, when nothing is lent and its module starts anew: the same. */
+void p11_slot_restarted(struct p11_slot *slot);
 
 /* For module.c, in the child: forget sessions and login, begin a new epoch. */
 void p11_slot_forget(struct p11_slot *slot);

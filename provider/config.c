@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #define DEFAULT_MODULE       "/opt/cloudhsm/lib/libcloudhsm_pkcs11.so"
 #define DEFAULT_MAX_SESSIONS 1024
+#define DEFAULT_DEADLINE     3000 /* ms */
 
 struct option {
     const char *name;
@@ -82,7 +84,7 @@ static CK_RV set_number(struct prov_config *config, const struct option *option,
     errno = 0;
     number = strtoul(value, &end, 10);
     if (*value < '0' || *value > '9' || *end != '\0' || errno != 0 ||
-        number < option->min)
+        number < option->min || number > LONG_MAX)
         return bad_value(option, value, err);
     *field = number;
     return CKR_OK;
@@ -144,6 +146,8 @@ static const struct option options[] = {
     { "pkcs11-module-encode-provider-uri-to-pem", NULL, 0, NULL, NULL, 0 },
     { "hsmsign-max-sessions", set_number, FIELD(max_sessions),
       "a number from 1", NULL, 1 },
+    { "hsmsign-deadline", set_number, FIELD(deadline),
+      "a number of milliseconds", NULL, 0 },
     { "hsmsign-public-file", set_text, FIELD(public_file), NULL, NULL, 0 },
 };
 
@@ -234,6 +238,7 @@ int prov_config_load(struct prov_config *config, const OSSL_CORE_HANDLE *handle,
 
     config->max_sessions = DEFAULT_MAX_SESSIONS;
     config->max_idle = ~0UL;
+    config->deadline = DEFAULT_DEADLINE;
     config->provider_name = OPENSSL_strdup(value != NULL ? value : "hsmsign");
     ok = config->provider_name != NULL;
     for (size_t i = 0; ok && i < OPTIONS; i++) {
@@ -263,4 +268,5 @@ void prov_config_module(const struct prov_config *config,
     module->quirks = config->quirks;
     module->max_sessions = config->max_sessions;
     module->max_idle = config->max_idle;
+    module->deadline = config->deadline;
 }

@@ -26,6 +26,7 @@ struct prov_config {
     struct p11_pin_source pin;
     unsigned quirks;
     unsigned long max_idle, max_sessions;
+    unsigned long deadline; /* ms */
     int load_early;
     int assume_fips;
     int login;              /* enum p11_login_when, for public objects */

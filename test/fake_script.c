@@ -280,6 +280,9 @@ CK_RV fake_enter(struct fake *fake, const struct fake_call *call)
     rv = apply_rules(fake, call->function);
     if (rv == CKR_OK && !fake->initialized && !early)
         rv = CKR_CRYPTOKI_NOT_INITIALIZED;
+    if (rv == CKR_OK && fake->dead && !early &&
+        strcmp(call->function, "C_Finalize") != 0)
+        rv = CKR_DEVICE_ERROR;
     return rv;
 }
 
@@ -299,6 +302,13 @@ CK_RV fake_leave(struct fake *fake, struct fake_call *call, CK_RV rv)
     fake->active--;
     pthread_mutex_unlock(&fake->lock);
     return rv;
+}
+
+void fake_kill(struct fake *fake)
+{
+    pthread_mutex_lock(&fake->lock);
+    fake->dead = true;
+    pthread_mutex_unlock(&fake->lock);
 }
 
 void fake_lose(struct fake *fake, unsigned what)

@@ -136,7 +136,7 @@ static CK_RV fake_C_Finalize(void *reserved)
         rv = CKR_ARGUMENTS_BAD;
     if (rv == CKR_OK) {
         fake_forget(fake);
-        fake->initialized = false;
+        fake->initialized = fake->dead = false;
     }
     return fake_leave(fake, &call, rv);
 }

@@ -180,6 +180,7 @@ struct fake {
     const struct fake_profile *profile;
     const CK_FUNCTION_LIST *pristine;
     bool initialized;
+    bool dead;
     unsigned active; /* calls under way */
     unsigned long violations;
     unsigned long last_handle; /* of sessions and objects: none comes twice */
@@ -283,6 +284,9 @@ enum {
 
 /* Lose what the mask says and nothing else, as a token that was restarted. */
 void fake_lose(struct fake *fake, unsigned what);
+
+/* Until C_Finalize all answer CKR_DEVICE_ERROR, as if a server was restarted */
+void fake_kill(struct fake *fake);
 
 /* The log since the last fake_reset or fake_calls_reset. */
 void fake_calls_reset(struct fake *fake);

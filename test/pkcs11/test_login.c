@@ -205,6 +205,19 @@ static void test_locked_pin_is_not_tried(void **state)
     assert_text(f, "token \"fake\"");
 }
 
+/* Whoever has the right PIN can reset the count; a wrong one would lock it. */
+static void test_last_try_is_left_to_a_person(void **state)
+{
+    struct fixture *f = *state;
+
+    f->fake->slots[0].pin_tries = 3;
+    f->fake->slots[0].bad_pins = 2;
+    assert_load(f, PIN, P11_LAST_TRY, 0);
+    assert_text(f, "token's own tool");
+    f->fake->slots[0].bad_pins = 0;
+    assert_load(f, PIN, CKR_OK, 1);
+}
+
 static void test_pin_that_was_unlocked_is_tried(void **state)
 {
     struct fixture *f = *state;
@@ -364,6 +377,7 @@ int main(void)
         TEST_OPEN(test_refused_pin_may_be_another_tokens),
         TEST_OPEN(test_every_refusal_of_a_pin_ends_its_use),
         TEST_OPEN(test_locked_pin_is_not_tried),
+        TEST_OPEN(test_last_try_is_left_to_a_person),
         TEST_OPEN(test_pin_that_was_unlocked_is_tried),
         TEST_OPEN(test_pin_pad_takes_no_pin_and_asks_nobody),
         TEST_OPEN(test_refusal_at_the_pin_pad_may_be_tried_again),

@@ -350,7 +350,7 @@ static void test_list_of_before_a_restart_is_not_read(void **state)
         CKR_OK);
     fixture_slot(f)->epoch++;
     fake_calls_reset(f->fake);
-    assert_rv(f, p11_objects_read(&found, 0, &f->err), CKR_DEVICE_ERROR);
+    assert_rv(f, p11_objects_read(&found, 0, &f->err), P11_STALE);
     assert_text(f, "restarted");
     assert_int_equal(fake_count(f->fake, "C_GetAttributeValue"), 0);
     p11_objects_clear(&found);

@@ -29,7 +29,7 @@ static const struct {
 } expected[] = {
     { 0x00, "CKR_OK", P11_CLASS_FATAL },
     { 0x01, "CKR_CANCEL", P11_CLASS_FATAL },
-    { 0x02, "CKR_HOST_MEMORY", P11_CLASS_FATAL },
+    { 0x02, "CKR_HOST_MEMORY", P11_CLASS_BUSY },
     { 0x03, "CKR_SLOT_ID_INVALID", P11_CLASS_FATAL },
     { 0x05, "CKR_GENERAL_ERROR", P11_CLASS_FATAL },
     { 0x06, "CKR_FUNCTION_FAILED", P11_CLASS_BUSY },
@@ -158,6 +158,8 @@ static const struct {
     { 0xc8534d14, "P11_MANY_OBJECTS", P11_CLASS_FATAL },
     { 0xc8534d15, "P11_KEY_EXISTS", P11_CLASS_FATAL },
     { 0xc8534d16, "P11_KEY_EXPOSED", P11_CLASS_FATAL },
+    { 0xc8534d17, "P11_STALE", P11_CLASS_FATAL },
+    { 0xc8534d18, "P11_LAST_TRY", P11_CLASS_PIN },
 };
 
 static const struct p11_rv_info *table(size_t *n)
@@ -211,7 +213,7 @@ static void test_rv_info_answers_unknown_for_other_values(void **state)
 {
     static const CK_RV others[] = { 4,          0xb2,       0x210,
                                     0x80000000, 0x80000123, 0xc8534d00,
-                                    0xc8534d17, 0xfffffffe };
+                                    0xc8534d19, 0xfffffffe };
     size_t n;
     const struct p11_rv_info *rows = table(&n);
 
@@ -254,7 +256,7 @@ static void test_rv_every_pin_row_names_the_options(void **state)
 
     (void)state;
     for (size_t i = 0; i < n; i++) {
-        if (rows[i].class != P11_CLASS_PIN)
+        if (rows[i].class != P11_CLASS_PIN || rows[i].rv == P11_LAST_TRY)
             continue;
         pins++;
         for (size_t j = 0; j < COUNT(names); j++)

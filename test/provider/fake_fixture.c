@@ -149,7 +149,9 @@ struct fake *fake_fixture(void)
 OSSL_LIB_CTX *fake_context(const char *options)
 {
     char all[1024];
-    int len = snprintf(all, sizeof(all), FIXTURE_PIN "%s", options);
+    /* What the fake fails is failed for good, unless the test says else. */
+    int len = snprintf(all, sizeof(all),
+                       FIXTURE_PIN "hsmsign-deadline = 0\n%s", options);
 
     assert_in_range(len, 1, sizeof(all) - 1);
     return fixture_module(fixture_required("HSMSIGN_FAKE"), all);

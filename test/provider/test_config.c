@@ -80,11 +80,13 @@ static void test_every_option_takes_its_good_values(void **state)
         "pkcs11-module-login-behavior = auto\n"
         "pkcs11-module-quirks = no-operation-state\n"
         "pkcs11-module-assume-fips = true\n"
+        "hsmsign-deadline = 0\n"
         "hsmsign-max-sessions = 1\n",
         "pkcs11-module-cache-sessions = 5\n"
         "pkcs11-module-login-behavior = always\n"
         "pkcs11-module-quirks = no-session-callbacks, no-allowed-mechanisms\n"
         "pkcs11-module-assume-fips = No\n"
+        "hsmsign-deadline = 3600000\n"
         "hsmsign-max-sessions = 4000000000\n",
         "pkcs11-module-load-behavior = early\n"
         "pkcs11-module-login-behavior = never\n"
