@@ -371,57 +371,65 @@ static void reopen(struct p11_module *m, struct p11_slot *slots)
     pthread_mutex_unlock(&m->lock);
 }
 
-static CK_RV restart(struct p11_module *m, const struct timespec *until,
-                     struct p11_error *err)
+static bool restart(struct p11_module *m, const struct timespec *until,
+                    struct p11_error *err)
 {
     struct p11_slot *slots;
-    CK_RV rv;
+    bool empty;
 
-    if (!m->initialised)
-        return p11_error_set(err, CKR_DEVICE_ERROR,
-                             "%s answers nothing but this any more; it was "
-                             "initialised by another part of this program, "
-                             "which has to do that again",
-                             m->path);
-    if (shut(m, &slots, until)) {
-        p11_log(P11_LOG_WARNING, "%s answers nothing but errors: started anew",
+    if (!m->initialised) {
+        p11_error_set(err, CKR_DEVICE_ERROR,
+                      "%s answers nothing but this any more; it was "
+                      "initialised by another part of this program, which has "
+                      "to do that again",
+                      m->path);
+        return false;
+    }
+    empty = shut(m, &slots, until);
+    if (empty) {
+        p11_log(P11_LOG_WARNING, "%s has lost its tokens: started anew",
                 m->path);
         for (struct p11_slot *slot = slots; slot != NULL; slot = slot->next)
             p11_slot_restarted(slot);
         m->needs_initialise = true;
         P11_CALL(m->fl, C_Finalize, NULL);
-        rv = call_initialize(m, err);
+        empty = call_initialize(m, err) == CKR_OK;
     } else {
-        rv = p11_error_set(err, CKR_DEVICE_ERROR,
-                           "%s answers nothing but this any more, and cannot "
-                           "be started anew, since calls to it do not end; "
-                           "restart this program",
-                           m->path);
+        p11_error_set(err, CKR_DEVICE_ERROR,
+                      "%s answers nothing but this any more, and cannot be "
+                      "started anew, since calls to it do not end; restart "
+                      "this program",
+                      m->path);
     }
     reopen(m, slots);
-    return rv;
+    return empty;
 }
 
-CK_RV p11_module_restart(struct p11_module *module,
-                         const struct timespec *until, struct p11_error *err)
+/* PKCS #11 v2.40, 5.5: slots without a token count, too. */
+static bool has_slots(struct p11_module *m)
 {
     CK_ULONG count = 0;
-    CK_RV rv = CKR_OK;
+    CK_RV rv = P11_CALL(m->fl, C_GetSlotList, CK_FALSE, NULL, &count);
+
+    return p11_rv_info(rv)->class != P11_CLASS_DEVICE &&
+           (rv != CKR_OK || count > 0);
+}
+
+bool p11_module_restart(struct p11_module *module, const struct timespec *until,
+                        struct p11_error *err)
+{
+    bool done;
 
     if (opening)
-        return inside_initialize(module->path, err);
+        return false;
     pthread_mutex_lock(&open_lock);
     opening = true;
-    /* Of the others that wanted the same, the first one has done it. */
-    if (!module->needs_initialise) {
-        rv = P11_CALL(module->fl, C_GetSlotList, CK_FALSE, NULL, &count);
-        rv = p11_rv_info(rv)->class == P11_CLASS_DEVICE
-                 ? restart(module, until, err)
-                 : CKR_OK;
-    }
+    /* Of those that wanted the same, the first one has done it for all. */
+    done = !module->needs_initialise && !has_slots(module) &&
+           restart(module, until, err);
     opening = false;
     pthread_mutex_unlock(&open_lock);
-    return rv;
+    return done;
 }
 
 static void module_unlist(struct p11_module *module)

@@ -10,7 +10,9 @@
  *
  * A module can die as a whole: the client of a p11-kit server that was
  * restarted answers CKR_DEVICE_ERROR to every call until C_Finalize and
- * C_Initialize.  That is done once for all threads, while none is inside.
+ * C_Initialize, and if the server was away at that moment, has no slots at all
+ * until the next time.  That is done once for all threads, while none is
+ * inside.
  *
  * After a fork the child starts again: what the parent's sessions, logins and
  * handles were worth is undefined there, so that they are forgotten and
@@ -97,15 +99,15 @@ void p11_module_leave(struct p11_module *module);
 
 /*
  * After a call ended with an error of the device: if C_GetSlotList does so
- * too, start the module anew, by C_Finalize and C_Initialize, and forget all
- * sessions and logins.  New calls wait meanwhile.  The caller has no session
- * and is no visitor.  Returns CKR_OK if the module answers now, or else, with
- * err filled: CKR_DEVICE_ERROR if others' calls did not end until that time
- * (CLOCK_MONOTONIC), or if the application called C_Initialize; what
- * C_Initialize answered.  Blocks.
+ * too, or lists nothing, start the module anew, by C_Finalize and
+ * C_Initialize, and forget all sessions and logins.  New calls wait meanwhile.
+ * The caller has no session and is no visitor.  Returns whether that was done;
+ * err is filled if it could not be: others' calls did not end until that time
+ * (CLOCK_MONOTONIC), the application called C_Initialize, or C_Initialize has
+ * failed.  Blocks.
  */
-CK_RV p11_module_restart(struct p11_module *module,
-                         const struct timespec *until, struct p11_error *err);
+bool p11_module_restart(struct p11_module *module, const struct timespec *until,
+                        struct p11_error *err);
 
 /* From now on the process is exiting: p11_module_close() leaves everything. */
 void p11_module_set_exiting(void);

@@ -47,12 +47,17 @@ bool p11_retry(struct p11_retry *retry, struct p11_module *module, CK_RV rv,
     struct timespec now;
     long length, left;
 
-    if (class < P11_CLASS_BUSY || module->deadline == 0 || p11_module_exiting())
+    if ((class < P11_CLASS_BUSY && rv != P11_NO_TOKEN) ||
+        module->deadline == 0 || p11_module_exiting())
         return false;
     if (retry->tries++ == 0) {
         clock_gettime(CLOCK_MONOTONIC, &retry->begin);
         retry->until = after(&retry->begin, (long)module->deadline);
     }
+    /* A token that is not there is not waited for, except behind a server. */
+    if (rv == P11_NO_TOKEN)
+        return retry->tries == 1 &&
+               p11_module_restart(module, &retry->until, NULL);
     if (class == P11_CLASS_DEVICE)
         p11_module_restart(module, &retry->until, err);
     clock_gettime(CLOCK_MONOTONIC, &now);

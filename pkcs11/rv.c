@@ -69,8 +69,8 @@ static const struct p11_rv_info rows[] = {
     /* Another process may give some back. */
     ROW(CKR_HOST_MEMORY, BUSY, "this machine is short of memory",
         "give the process more memory"),
-    ROW(CKR_SLOT_ID_INVALID, FATAL, "there is no such slot",
-        "name the token by token= in the URI, not by slot-id="),
+    ROW(CKR_SLOT_ID_INVALID, DEVICE, "the token's slot is gone",
+        "plug the token in, or start what it is behind (p11-kit server)"),
     /* v2.40, 5.1.1: "unrecoverable". */
     ROW(CKR_GENERAL_ERROR, FATAL, "the PKCS #11 module gives no reason",
         SEE_LOG

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -134,6 +135,51 @@ static void test_threads_survive_a_server_that_is_away(void **state)
     assert_restarts(f, 2);
 }
 
+/* p11-kit's client, started while its server is away, has no slots at all. */
+static void slots_at_the_third(struct fake *fake, const char *function,
+                               void *arg)
+{
+    unsigned *calls = arg;
+
+    if (strcmp(function, "C_Initialize") == 0)
+        fake->n_slots = ++*calls < 3 ? 0 : 1;
+}
+
+static void
+test_module_without_slots_is_restarted_until_it_has_some(void **state)
+{
+    struct fixture *f = *state;
+    unsigned calls = 0;
+
+    f->fake->before_arg = &calls;
+    f->fake->before = slots_at_the_third;
+    fake_kill(f->fake);
+    assert_signs(f);
+    assert_restarts(f, 3);
+}
+
+static void test_load_restarts_a_module_without_slots(void **state)
+{
+    struct fixture *f = *state;
+    struct p11_key *key;
+    unsigned calls = 1;
+
+    fixture_close(f);
+    p11_key_free(f->key);
+    f->key = NULL;
+    f->fake->n_slots = 0;
+    fixture_open(f);
+    f->module->deadline = 60000;
+    assert_rv(f, fixture_load(f, URI, PIN, &key, &f->err), P11_NO_TOKEN);
+    f->fake->before_arg = &calls;
+    f->fake->before = slots_at_the_third;
+    fake_calls_reset(f->fake);
+    assert_rv(f, fixture_load(f, URI, PIN, &key, &f->err), P11_NO_TOKEN);
+    assert_rv(f, fixture_load(f, URI, PIN, &key, &f->err), CKR_OK);
+    p11_key_free(key);
+    assert_restarts(f, 2);
+}
+
 static void test_deadline_ends_the_wait_for_a_server(void **state)
 {
     struct fixture *f = *state;
@@ -236,6 +282,8 @@ int main(void)
         TEST_PATIENT(test_module_is_restarted_once_for_all_threads),
         TEST_PATIENT(test_restart_is_tried_until_the_server_is_back),
         TEST_PATIENT(test_threads_survive_a_server_that_is_away),
+        TEST_PATIENT(test_module_without_slots_is_restarted_until_it_has_some),
+        TEST_PATIENT(test_load_restarts_a_module_without_slots),
         TEST_PATIENT(test_deadline_ends_the_wait_for_a_server),
         TEST_PATIENT(test_token_that_fails_alone_is_no_dead_module),
         TEST_PATIENT(test_module_is_not_finalised_under_a_call),
