@@ -5,9 +5,6 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <openssl/cms.h>
-#include <openssl/err.h>
-#include <openssl/x509v3.h>
 #include "hsmsign_tool.h"
 
 enum { FORMAT, IN, SIG, CERT, CA, DIGEST, PSS };
@@ -33,12 +30,9 @@ static const struct cli_command command = {
     .n_options = sizeof(options) / sizeof(options[0]),
 };
 
-/* A raw signature is no longer than its key; 64 KiB are 524,288 bits. */
-#define RAW_MAX 65536
-
 struct verify {
     const char *const *option;
-    bool raw, cades;
+    struct check check;
     STACK_OF(X509) * certs; /* of --cert, or of --ca */
     struct input in;
     BIO *sig;
@@ -48,16 +42,16 @@ static int check_options(struct verify *v)
 {
     const char *const *o = v->option;
 
-    v->raw = strcmp(o[FORMAT], "raw") == 0;
-    v->cades = strcmp(o[FORMAT], "cades") == 0;
-    if (!v->raw && !v->cades && strcmp(o[FORMAT], "cms") != 0)
+    v->check.raw = strcmp(o[FORMAT], "raw") == 0;
+    v->check.cades = strcmp(o[FORMAT], "cades") == 0;
+    if (!v->check.raw && !v->check.cades && strcmp(o[FORMAT], "cms") != 0)
         return cli_usage("verify", "--format is raw, cms or cades, not %s",
                          o[FORMAT]);
-    if (v->raw && o[CERT] == NULL)
+    if (v->check.raw && o[CERT] == NULL)
         return cli_usage("verify", "--format raw needs --cert");
     if ((o[CERT] == NULL) == (o[CA] == NULL))
         return cli_usage("verify", "either --cert or --ca is needed");
-    if (!v->raw && (o[DIGEST] != NULL || o[PSS] != NULL))
+    if (!v->check.raw && (o[DIGEST] != NULL || o[PSS] != NULL))
         return cli_usage("verify", "--digest and --pss are for raw: "
                                    "a CMS says itself how it was made");
     if (strcmp(o[IN], "-") == 0 && strcmp(o[SIG], "-") == 0)
@@ -82,103 +76,22 @@ static int open_files(struct verify *v)
     return CLI_OK;
 }
 
-/* hash feeds ctx; a key that hashes by itself takes all of it at the end. */
-static int raw_check(struct verify *v, BIO *hash, EVP_MD_CTX *ctx, BIO *sig)
-{
-    EVP_PKEY *key = X509_get0_pubkey(sk_X509_value(v->certs, 0));
-    bool whole = signer_hashes_itself(key);
-    const char *md = v->option[DIGEST];
-    EVP_PKEY_CTX *pctx = NULL;
-    BIO *mem = BIO_new(BIO_s_mem());
-    unsigned char *s = NULL, *data = NULL;
-    size_t len = (size_t)BIO_get_mem_data(sig, &s), n;
-    int ok = 0;
-
-    if (md == NULL && !whole)
-        md = "sha256";
-    if (mem == NULL || key == NULL ||
-        EVP_DigestVerifyInit_ex(ctx, &pctx, md, NULL, NULL, key, NULL) <= 0 ||
-        (v->option[PSS] != NULL && !signer_set_pss(pctx)) ||
-        !signer_copy(v->in.bio, whole ? mem : hash,
-                     whole ? SIGNER_WHOLE_MAX : 0))
-        goto out;
-    n = (size_t)BIO_get_mem_data(mem, &data);
-    ok = (whole ? EVP_DigestVerify(ctx, s, len, data, n)
-                : EVP_DigestVerifyFinal(ctx, s, len)) == 1;
-out:
-    BIO_free(mem);
-    return ok;
-}
-
-static int verify_raw(struct verify *v)
-{
-    BIO *hash = BIO_push(BIO_new(BIO_f_md()), BIO_new(BIO_s_null()));
-    BIO *sig = BIO_new(BIO_s_mem());
-    EVP_MD_CTX *ctx = NULL;
-    int ok = hash != NULL && sig != NULL && BIO_get_md_ctx(hash, &ctx) > 0 &&
-             signer_copy(v->sig, sig, RAW_MAX) && raw_check(v, hash, ctx, sig);
-
-    BIO_free(sig);
-    BIO_free_all(hash);
-    return ok;
-}
-
-static X509_STORE *trust(const struct verify *v)
-{
-    X509_STORE *store = X509_STORE_new();
-    X509_VERIFY_PARAM *param = NULL;
-    int i, ok = store != NULL;
-
-    for (i = 0; ok && i < sk_X509_num(v->certs); i++) {
-        ok = X509_STORE_add_cert(store, sk_X509_value(v->certs, i));
-        /* Of --cert the first is the signer's; the rest is its chain. */
-        if (v->option[CERT] != NULL)
-            break;
-    }
-    if (ok) {
-        param = X509_STORE_get0_param(store);
-        /* Who signs documents has no S/MIME certificate. */
-        ok = X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_ANY);
-        if (v->option[CERT] != NULL)
-            ok = ok &&
-                 X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
-    }
-    if (!ok) {
-        X509_STORE_free(store);
-        store = NULL;
-    }
-    return store;
-}
-
-static int verify_cms(struct verify *v)
-{
-    CMS_ContentInfo *cms = d2i_CMS_bio(v->sig, NULL);
-    X509_STORE *store = trust(v);
-    STACK_OF(X509) *signers = NULL;
-    unsigned int flags = CMS_BINARY | CMS_DETACHED;
-    int ok = 0;
-
-    if (cms == NULL || store == NULL)
-        goto out;
-    if (v->cades)
-        flags |= CMS_CADES;
-    if (v->option[CERT] != NULL) {
-        /* Nobody else may have signed, not even with its blessing. */
-        signers = v->certs;
-        flags |= CMS_NOINTERN;
-    }
-    ok = CMS_verify(cms, signers, store, v->in.bio, NULL, flags) == 1;
-out:
-    X509_STORE_free(store);
-    CMS_ContentInfo_free(cms);
-    return ok;
-}
-
+/* Of --cert the first certificate is the signer's; the rest is its chain. */
 static int verify(struct verify *v)
 {
-    if (!(v->raw ? verify_raw(v) : verify_cms(v)))
-        return cli_fail("signature %s is not valid",
-                        input_name(v->option[SIG]));
+    const char *const *o = v->option;
+    struct check *c = &v->check;
+
+    c->md = o[DIGEST];
+    c->pss = o[PSS] != NULL;
+    if (c->raw) {
+        c->key = X509_get0_pubkey(sk_X509_value(v->certs, 0));
+    } else {
+        c->store = check_trust(v->certs, o[CERT] != NULL, false);
+        c->signers = o[CERT] != NULL ? v->certs : NULL;
+    }
+    if (!check_detached(c, v->in.bio, v->sig))
+        return cli_fail("signature %s is not valid", input_name(o[SIG]));
     (void)fprintf(stderr, "signature is valid\n");
     return CLI_OK;
 }
@@ -199,6 +112,7 @@ int cmd_verify(int argc, char **argv)
         status = steps[i](&v);
     input_close(&v.in);
     BIO_free(v.sig);
+    X509_STORE_free(v.check.store);
     sk_X509_pop_free(v.certs, X509_free);
     return status;
 }

@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Documents, signatures and certificates: the files of hsmsign.
+ * Documents and certificates: the files that hsmsign reads.
  *
- * A document is read through a BIO that counts, for the progress.  A signature
- * is made in memory, a few kilobytes, and written to a file that is not there
- * under its name before all of it is: whoever waits for that name never reads
- * half a signature, and a failure leaves the old file as it was.
+ * A document is read through a BIO that counts, for the progress.
  */
-#include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -88,173 +82,9 @@ void input_close(struct input *in)
     *in = (struct input){ 0 };
 }
 
-/*
- * The file to remove when a signal ends the program: a copy, so that the
- * handler never sees memory that was freed.
- */
-static char doomed[4096];
-static volatile sig_atomic_t is_doomed;
-
-static void on_signal(int sig)
-{
-    if (is_doomed)
-        (void)unlink(doomed);
-    /* SA_RESETHAND: this time it ends the program, with the right status. */
-    (void)raise(sig);
-}
-
-static void remove_on_signal(const char *path)
-{
-    static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGTERM };
-    struct sigaction action = { 0 }, old;
-    size_t i;
-
-    is_doomed = 0;
-    if (path == NULL || strlen(path) >= sizeof(doomed))
-        return;
-    (void)snprintf(doomed, sizeof(doomed), "%s", path);
-    is_doomed = 1;
-    action.sa_handler = on_signal;
-    action.sa_flags = (int)SA_RESETHAND;
-    (void)sigemptyset(&action.sa_mask);
-    for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
-        /* nohup's SIG_IGN stays. */
-        if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
-            (void)sigaction(signals[i], &action, NULL);
-    }
-}
-
-/* A new file in target's directory; its name is short, target's may not be. */
-static int open_temp(struct output *out)
-{
-    const char *slash = strrchr(out->target, '/');
-    int dirlen = slash == NULL ? 0 : (int)(slash - out->target) + 1;
-    unsigned int i;
-
-    for (i = 0; i < 100; i++) {
-        if (asprintf(&out->temp, "%.*s.hsmsign-%ld-%u", dirlen, out->target,
-                     (long)getpid(), i) < 0) {
-            out->temp = NULL;
-            cli_raise_errno("asprintf");
-            return 0;
-        }
-        out->fd = open(out->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-                       S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH);
-        if (out->fd >= 0) {
-            remove_on_signal(out->temp);
-            return 1;
-        }
-        free(out->temp);
-        out->temp = NULL;
-        if (errno != EEXIST)
-            break;
-    }
-    cli_raise_errno("open");
-    return 0;
-}
-
-int output_open(struct output *out, const char *path)
-{
-    struct stat st;
-
-    *out = (struct output){ .fd = -1 };
-    if (strcmp(path, "-") == 0) {
-        out->fd = STDOUT_FILENO;
-        return 1;
-    }
-    if (stat(path, &st) != 0) {
-        if (errno == ENOENT)
-            out->target = strdup(path);
-    } else if (!S_ISREG(st.st_mode)) {
-        /* A pipe, a terminal, /dev/null: nothing to put in its place. */
-        out->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-    } else if (access(path, W_OK) == 0) {
-        /* A symbolic link stays one: the file it leads to is replaced. */
-        out->target = realpath(path, NULL);
-    }
-    if (out->target == NULL && out->fd < 0) {
-        cli_raise_errno("open");
-        return 0;
-    }
-    return out->target == NULL || open_temp(out);
-}
-
-static int write_all(int fd, const char *data, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, data, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            cli_raise_errno("write");
-            return 0;
-        }
-        data += n;
-        len -= (size_t)n;
-    }
-    return 1;
-}
-
-static int output_close(struct output *out)
-{
-    int fd = out->fd;
-
-    /* Standard output is closed, and that checked, when the program ends. */
-    out->fd = -1;
-    if (fd != STDOUT_FILENO && fd >= 0 && close(fd) != 0) {
-        cli_raise_errno("close");
-        return 0;
-    }
-    return 1;
-}
-
-int output_commit(struct output *out, BIO *mem)
-{
-    char *data = NULL;
-    long len = BIO_get_mem_data(mem, &data);
-    int ok = write_all(out->fd, data, (size_t)len);
-
-    if (ok && out->temp != NULL && fsync(out->fd) != 0) {
-        cli_raise_errno("fsync");
-        ok = 0;
-    }
-    ok = output_close(out) && ok;
-    if (ok && out->temp != NULL) {
-        if (rename(out->temp, out->target) == 0) {
-            remove_on_signal(NULL);
-            free(out->temp);
-            out->temp = NULL;
-        } else {
-            cli_raise_errno("rename");
-            ok = 0;
-        }
-    }
-    output_discard(out);
-    return ok;
-}
-
-void output_discard(struct output *out)
-{
-    if (out->fd >= 0 && out->fd != STDOUT_FILENO)
-        (void)close(out->fd);
-    if (out->temp != NULL) {
-        (void)unlink(out->temp);
-        remove_on_signal(NULL);
-    }
-    free(out->temp);
-    free(out->target);
-    *out = (struct output){ .fd = -1 };
-}
-
 const char *input_name(const char *path)
 {
     return strcmp(path, "-") == 0 ? "standard input" : path;
-}
-
-const char *output_name(const char *path)
-{
-    return strcmp(path, "-") == 0 ? "standard output" : path;
 }
 
 bool same_file(const char *a, const char *b)

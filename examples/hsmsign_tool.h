@@ -12,6 +12,7 @@
 #ifndef HSMSIGN_TOOL_H
 #define HSMSIGN_TOOL_H
 
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -136,7 +137,7 @@ void cli_clean(char *text);
 /* Raise errno as OpenSSL does: the reason of a system call that failed. */
 void cli_raise_errno(const char *function);
 
-/* hsmsign_io.c: documents, signatures, certificates */
+/* hsmsign_io.c: documents, certificates */
 
 struct input {
     BIO *bio;
@@ -147,6 +148,11 @@ struct input {
 /* Open a file, or standard input for "-"; shows progress on a terminal. */
 int input_open(struct input *in, const char *path);
 void input_close(struct input *in);
+
+/* For messages: path, or what "-" stands for. */
+const char *input_name(const char *path);
+
+/* hsmsign_output.c: signatures */
 
 /* A file that appears when it is complete, or standard output for "-". */
 struct output {
@@ -161,9 +167,20 @@ int output_commit(struct output *out, BIO *mem);
 /* Close and forget; harmless after output_commit. */
 void output_discard(struct output *out);
 
-/* For messages: path, or what "-" stands for. */
-const char *input_name(const char *path);
 const char *output_name(const char *path);
+
+/* As many may be open at once as signals are to leave nothing of. */
+#define OUTPUTS_MAX 256
+
+/*
+ * From here on a signal that would end the program does not: sem is posted, and
+ * output_caught() gives the signal (0: none yet).  Whoever waits for sem is to
+ * call output_die() then, which holds up all other threads' files, removes what
+ * is not complete and ends the program by that signal.
+ */
+void output_watch(sem_t *sem);
+int output_caught(void);
+_Noreturn void output_die(int sig);
 
 /* Whether both paths are there and name one file. */
 bool same_file(const char *a, const char *b);
@@ -186,6 +203,28 @@ bool is_store_uri(const char *name);
 
 /* Whom to ask for a PIN; NULL when the only one to ask is the document. */
 const UI_METHOD *pin_prompt(const char *in);
+
+/* hsmsign_check.c */
+
+/* What a signature has to be.  Nothing in it is owned. */
+struct check {
+    bool raw, cades; /* neither: cms */
+    EVP_PKEY *key;   /* raw: a public key in software */
+    const char *md; /* raw: its digest; NULL is what the key takes by default */
+    bool pss;       /* raw: as struct signer says */
+    X509_STORE *store; /* cms, cades: who is trusted */
+    STACK_OF(X509) *
+        signers; /* cms, cades: who alone may have signed, or NULL */
+};
+
+/* Whether sig is a signature of what can be read from in; 0 raises why not. */
+int check_detached(const struct check *c, BIO *in, BIO *sig);
+
+/*
+ * Trust all of certs as roots or, if signer, the first as it is; any_time does
+ * so before and after it is valid.  The caller frees it; NULL is no memory.
+ */
+X509_STORE *check_trust(STACK_OF(X509) * certs, bool signer, bool any_time);
 
 /* hsmsign_subject.c */
 
