@@ -19,7 +19,7 @@
 #include <openssl/err.h>
 #include "hsmsign_tool.h"
 
-#define LINE_MAX_BYTES 1024
+#define LINE_MAX_BYTES 8192 /* a path may have 4096 */
 
 /* Values that getopt_long returns; above every character. */
 #define OPTION_HELP  0x1000
@@ -75,15 +75,16 @@ void cli_clean(char *text)
         *--p = '\0';
 }
 
-/* The reason comes after the text, with a colon where there is one. */
+/* A reason comes after the text, behind a colon. */
 static void __attribute__((format(printf, 3, 0)))
-say(const char *head, const char *tail, const char *format, va_list args)
+say(const char *head, const char *reason, const char *format, va_list args)
 {
+    const char *colon = reason[0] == '\0' || reason[0] == ' ' ? "" : ": ";
     char line[LINE_MAX_BYTES];
 
     (void)vsnprintf(line, sizeof(line), format, args);
     cli_clean(line);
-    (void)fprintf(stderr, "hsmsign: %s%s%s\n", head, line, tail);
+    (void)fprintf(stderr, "hsmsign: %s%s%s%s\n", head, line, colon, reason);
 }
 
 int cli_usage(const char *command, const char *format, ...)
@@ -101,12 +102,22 @@ int cli_usage(const char *command, const char *format, ...)
 
 int cli_fail(const char *format, ...)
 {
-    char tail[LINE_MAX_BYTES] = ": ";
+    char reason[LINE_MAX_BYTES];
     va_list args;
 
-    cli_reason(tail + 2, sizeof(tail) - 2);
+    (void)cli_reason(reason, sizeof(reason));
     va_start(args, format);
-    say("", tail[2] == '\0' ? "" : tail, format, args);
+    say("", reason, format, args);
+    va_end(args);
+    return CLI_FAILED;
+}
+
+int cli_fail_for(const char *reason, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    say("", reason, format, args);
     va_end(args);
     return CLI_FAILED;
 }
@@ -150,21 +161,23 @@ static int rank(unsigned long error)
     return ERR_GET_LIB(error) >= ERR_LIB_USER ? 3 : 1;
 }
 
-void cli_reason(char *buf, size_t size)
+unsigned long cli_reason(char *buf, size_t size)
 {
     const char *data = NULL;
-    unsigned long error;
+    unsigned long error, reason = 0;
     int flags = 0, best = 0;
 
     buf[0] = '\0';
     while ((error = ERR_get_error_all(NULL, NULL, NULL, &data, &flags)) != 0) {
         if (rank(error) > best) {
             best = rank(error);
+            reason = error;
             format_error(buf, size, error,
                          (flags & ERR_TXT_STRING) != 0 ? data : "");
         }
     }
     cli_clean(buf);
+    return reason;
 }
 
 void cli_raise_errno(const char *function)
@@ -232,6 +245,11 @@ static int check_complete(const struct cli_command *cmd, int argc, char **argv,
             values->operand = argv[optind++];
         else if (!cmd->operand_optional)
             return cli_usage(cmd->name, "the %s is missing", cmd->operand);
+    }
+    if (cmd->operands) {
+        values->operands = argv + optind;
+        values->n_operands = (size_t)(argc - optind);
+        optind = argc;
     }
     if (optind < argc)
         return cli_usage(cmd->name, "unexpected argument %s", argv[optind]);

@@ -4,11 +4,29 @@
  * without the token (options, files, certificates, a place for the result) is
  * checked before the token is touched: a PIN has few tries.
  */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <openssl/err.h>
-#include "hsmsign_tool.h"
+#include "hsmsign_batch.h"
 
-enum { KEY, CERT, CHAIN, DIGEST, PSS, FORMAT, IN, OUT };
+enum {
+    KEY,
+    CERT,
+    CHAIN,
+    DIGEST,
+    PSS,
+    FORMAT,
+    IN,
+    OUT,
+    OUT_DIR,
+    FILES_FROM,
+    THREADS,
+    FORCE,
+    QUIET
+};
 
 static const struct cli_option options[] = {
     [KEY] = { "key", "URI", true,
@@ -22,16 +40,31 @@ static const struct cli_option options[] = {
     [DIGEST] = { "digest", "NAME", false, "sha256 (default), sha384, ..." },
     [PSS] = { "pss", NULL, false, "RSA-PSS, salt as long as the digest" },
     [FORMAT] = { "format", "FORMAT", true, "raw, cms or cades" },
-    [IN] = { "in", "FILE", true, "the document; - is standard input" },
-    [OUT] = { "out", "FILE", true, "the signature; - is standard output" },
+    [IN] = { "in", "FILE", false, "the document; - is standard input" },
+    [OUT] = { "out", "FILE", false, "the signature; - is standard output" },
+    [OUT_DIR] = { "out-dir", "DIR", false,
+                  "instead: sign each FILE, into DIR/FILE.p7s or .sig,\n"
+                  "                      unless a valid signature is there" },
+    [FILES_FROM] = { "files-from", "FILE", false,
+                     "and what FILE names, each ended by a NUL (find\n"
+                     "                      -print0); - is standard input" },
+    [THREADS] = { "threads", "N", false,
+                  "sign N at once; more than there are sessions is\n"
+                  "                      fine (default 64)" },
+    [FORCE] = { "force", NULL, false, "sign what has a valid signature, too" },
+    [QUIET] = { "quiet", NULL, false, "say nothing but what failed" },
 };
 
 static const struct cli_command command = {
     .name = "sign",
-    .usage = "sign --key URI [--cert FILE] [--chain FILE]\n"
-             "           [--digest NAME] [--pss] --format raw|cms|cades\n"
-             "           --in FILE --out FILE",
-    .about = "Sign a document with a private key.",
+    .usage =
+        "sign --key URI [--cert FILE] [--chain FILE]\n"
+        "           [--digest NAME] [--pss] --format raw|cms|cades\n"
+        "           (--in FILE --out FILE | --out-dir DIR\n"
+        "           [--files-from FILE] [--threads N] [--force] [--quiet]\n"
+        "           [FILE]...)",
+    .about = "Sign a document, or many, with a private key.",
+    .operands = true,
     .options = options,
     .n_options = sizeof(options) / sizeof(options[0]),
 };
@@ -40,13 +73,16 @@ enum format { RAW, CMS, CADES };
 
 /* Owns all but the options. */
 struct job {
-    const char *const *option;
+    const struct cli_values *values;
+    const char *const *option; /* the same values' */
     enum format format;
     struct signer signer;
     EVP_MD *md; /* the same as signer.md, which is const */
     struct input in;
     struct output out;
     BIO *result;
+    struct batch_list list; /* of --out-dir */
+    size_t threads;
 };
 
 static int parse_format(const char *name, enum format *format)
@@ -63,13 +99,69 @@ static int parse_format(const char *name, enum format *format)
     return cli_usage("sign", "--format is raw, cms or cades, not %s", name);
 }
 
+/* What belongs to one document, and what to many. */
+static int check_mode(struct job *job)
+{
+    static const int of_one[] = { IN, OUT };
+    static const int of_many[] = { FILES_FROM, THREADS, FORCE, QUIET };
+    const char *const *o = job->option;
+    size_t i;
+
+    if (o[OUT_DIR] != NULL) {
+        for (i = 0; i < sizeof(of_one) / sizeof(of_one[0]); i++) {
+            if (o[of_one[i]] != NULL)
+                return cli_usage("sign", "--%s does not go with --out-dir",
+                                 options[of_one[i]].name);
+        }
+        if (job->values->n_operands == 0 && o[FILES_FROM] == NULL)
+            return cli_usage("sign", "no FILE is given, nor --files-from");
+        return CLI_OK;
+    }
+    for (i = 0; i < sizeof(of_one) / sizeof(of_one[0]); i++) {
+        if (o[of_one[i]] == NULL)
+            return cli_usage("sign", "--%s is missing",
+                             options[of_one[i]].name);
+    }
+    for (i = 0; i < sizeof(of_many) / sizeof(of_many[0]); i++) {
+        if (o[of_many[i]] != NULL)
+            return cli_usage("sign", "--%s is for --out-dir",
+                             options[of_many[i]].name);
+    }
+    if (job->values->n_operands > 0)
+        return cli_usage("sign", "unexpected argument %s",
+                         job->values->operands[0]);
+    return CLI_OK;
+}
+
+static int check_threads(struct job *job)
+{
+    const char *text = job->option[THREADS];
+    char *end = NULL;
+    unsigned long n;
+
+    job->threads = BATCH_THREADS_DEFAULT;
+    if (text == NULL)
+        return CLI_OK;
+    n = strtoul(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || n == 0 ||
+        n > BATCH_THREADS_MAX)
+        return cli_usage("sign", "--threads is a number from 1 to %d, not %s",
+                         BATCH_THREADS_MAX, text);
+    job->threads = n;
+    return CLI_OK;
+}
+
 static int check_options(struct job *job)
 {
     static const int files[] = { KEY, CERT, CHAIN, IN };
     const char *const *o = job->option;
-    int status = parse_format(o[FORMAT], &job->format);
+    int status = check_mode(job);
     size_t i;
 
+    if (status == CLI_OK)
+        status = parse_format(o[FORMAT], &job->format);
+    if (status == CLI_OK)
+        status = check_threads(job);
     if (status != CLI_OK)
         return status;
     if (job->format != RAW && o[CERT] == NULL)
@@ -82,6 +174,16 @@ static int check_options(struct job *job)
                              options[files[i]].name);
     }
     return CLI_OK;
+}
+
+/* Whom to ask for a PIN, if standard input is not for something else. */
+static const UI_METHOD *prompt(const struct job *job)
+{
+    const char *in = job->option[IN];
+
+    if (in == NULL)
+        in = job->option[FILES_FROM];
+    return pin_prompt(in != NULL ? in : "");
 }
 
 /* The first certificate of --cert is the signer's; the rest is chain. */
@@ -97,9 +199,8 @@ static int load_certs(struct job *job)
         return cli_fail("certificates");
     if (is_store_uri(o[CERT]) && !provider_load(NULL))
         return cli_fail("provider");
-    if (is_store_uri(o[CERT])
-            ? !certs_load_uri(o[CERT], pin_prompt(o[IN]), s->chain)
-            : !certs_load(o[CERT], s->chain))
+    if (is_store_uri(o[CERT]) ? !certs_load_uri(o[CERT], prompt(job), s->chain)
+                              : !certs_load(o[CERT], s->chain))
         return cli_fail("certificate %s", o[CERT]);
     /* Into the same list, for which a chain with the signer's is no more. */
     if (o[CHAIN] != NULL && !certs_load(o[CHAIN], s->chain))
@@ -115,7 +216,7 @@ static int load_key(struct job *job)
 
     if (!provider_load(NULL))
         return cli_fail("provider");
-    s->key = signer_load_key(o[KEY], pin_prompt(o[IN]));
+    s->key = signer_load_key(o[KEY], prompt(job));
     if (s->key == NULL)
         return cli_fail("key %s", o[KEY]);
     /* What the search for a decoder left is no error. */
@@ -185,11 +286,63 @@ static int open_files(struct job *job)
     return CLI_OK;
 }
 
+static const char *extension(const struct job *job)
+{
+    return job->format == RAW ? ".sig" : ".p7s";
+}
+
+static int list_files(struct job *job)
+{
+    const char *const *o = job->option;
+    const char *const other[] = { o[KEY], o[CERT], o[CHAIN], o[FILES_FROM] };
+    struct stat st;
+    int status;
+
+    if (!batch_list_read(&job->list, job->values->operands,
+                         job->values->n_operands, o[FILES_FROM]))
+        return cli_fail("cannot read %s", input_name(o[FILES_FROM]));
+    status = batch_list_check(&job->list, o[OUT_DIR], extension(job), other,
+                              sizeof(other) / sizeof(other[0]));
+    if (status != CLI_OK)
+        return status;
+    if (mkdir(o[OUT_DIR], S_IRWXU | S_IRWXG | S_IRWXO) != 0 &&
+        errno != EEXIST) {
+        cli_raise_errno("mkdir");
+        return cli_fail("cannot make the directory %s", o[OUT_DIR]);
+    }
+    if (stat(o[OUT_DIR], &st) == 0 && !S_ISDIR(st.st_mode)) {
+        errno = ENOTDIR;
+    } else if (access(o[OUT_DIR], W_OK | X_OK) == 0) {
+        return CLI_OK;
+    }
+    cli_raise_errno("access");
+    return cli_fail("cannot write to %s", o[OUT_DIR]);
+}
+
+static int make_signatures(struct job *job)
+{
+    const struct batch batch = { .signer = &job->signer,
+                                 .raw = job->format == RAW,
+                                 .cades = job->format == CADES,
+                                 .list = &job->list,
+                                 .dir = job->option[OUT_DIR],
+                                 .extension = extension(job),
+                                 .threads = job->threads,
+                                 .force = job->option[FORCE] != NULL,
+                                 .quiet = job->option[QUIET] != NULL };
+
+    return batch_sign(&batch);
+}
+
 int cmd_sign(int argc, char **argv)
 {
-    static int (*const steps[])(struct job *) = {
+    static int (*const one[])(struct job *) = {
         check_options, open_files,       load_certs,
         load_key,      choose_algorithm, make_signature,
+    };
+    static int (*const many[])(struct job *) = {
+        check_options, list_files,       load_certs,
+        load_key,      choose_algorithm, make_signatures,
     };
     struct job job = { .out = { .fd = -1 } };
     struct cli_values values;
@@ -198,12 +351,14 @@ int cmd_sign(int argc, char **argv)
 
     if (!cli_parse(&command, argc, argv, &values, &status))
         return status;
+    job.values = &values;
     job.option = values.option;
-    for (i = 0; i < sizeof(steps) / sizeof(steps[0]) && status == CLI_OK; i++)
-        status = steps[i](&job);
+    for (i = 0; i < sizeof(one) / sizeof(one[0]) && status == CLI_OK; i++)
+        status = values.option[OUT_DIR] == NULL ? one[i](&job) : many[i](&job);
     output_discard(&job.out);
     input_close(&job.in);
     BIO_free(job.result);
+    batch_list_free(&job.list);
     EVP_PKEY_free(job.signer.key);
     EVP_MD_free(job.md);
     X509_free(job.signer.cert);

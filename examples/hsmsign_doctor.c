@@ -57,7 +57,7 @@ void doctor_report(struct doctor *d, enum doctor_level level, const char *fix,
     (void)vsnprintf(what, sizeof(what), format, args);
     va_end(args);
     cli_clean(what);
-    cli_reason(reason, sizeof(reason));
+    (void)cli_reason(reason, sizeof(reason));
     (void)printf("%-8s %s%s%s%s%s\n", names[level], what,
                  level == DOCTOR_OK || reason[0] == '\0' ? "" : ": ",
                  level == DOCTOR_OK ? "" : reason,

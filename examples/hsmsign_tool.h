@@ -77,9 +77,14 @@ void provider_unload(void);
 /* What the process needs before anything else. */
 void cli_init(void);
 
-#define CLI_OPTIONS_MAX 12
+#define CLI_OPTIONS_MAX 16
 
-enum cli_status { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+enum cli_status {
+    CLI_OK = 0,
+    CLI_FAILED = 1,
+    CLI_USAGE = 2,
+    CLI_SOME_FAILED = 3 /* of many; the others are done */
+};
 
 struct cli_option {
     const char *name;  /* without the dashes */
@@ -94,6 +99,7 @@ struct cli_command {
     const char *about;
     const char *operand; /* name of the one operand it takes, or NULL */
     bool operand_optional;
+    bool operands; /* or it takes any number of operands */
     const struct cli_option *options;
     size_t n_options; /* at most CLI_OPTIONS_MAX */
 };
@@ -102,6 +108,8 @@ struct cli_command {
 struct cli_values {
     const char *option[CLI_OPTIONS_MAX];
     const char *operand;
+    char **operands; /* of a command that takes any number */
+    size_t n_operands;
 };
 
 /*
@@ -122,11 +130,18 @@ int cli_usage(const char *command, const char *format, ...)
  */
 int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The same, for a reason that was taken from the queue before. */
+int cli_fail_for(const char *reason, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* Say in one line what does not look right, and go on. */
 void cli_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* The reason alone, cleaned; "" when the queue is empty, and then it is. */
-void cli_reason(char *buf, size_t size);
+/*
+ * The reason alone, cleaned, and its error code; "" and 0 when the queue is
+ * empty, and then it is.
+ */
+unsigned long cli_reason(char *buf, size_t size);
 
 /*
  * Make text fit to print: cut off the query of a pkcs11: URI, where a PIN may
