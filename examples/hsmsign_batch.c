@@ -161,7 +161,7 @@ static void summarize(struct run *run, const char *end)
     if (left > 0)
         (void)snprintf(rest, sizeof(rest), ", %zu left", left);
     (void)fprintf(stderr,
-                  "hsmsign: %s%zu signed, %zu skipped, %zu failed%s, %.1f s\n",
+                  "hsmsign: %s%zu signed, %zu skipped, %zu failed%s, %.2f s\n",
                   end, run->n_signed, run->n_skipped, run->n_failed, rest,
                   seconds_since(&run->start));
 }
