@@ -277,16 +277,15 @@ static void make_signature(const struct batch *b, BIO *in, const char *path,
 {
     struct output out;
     BIO *mem = BIO_new(BIO_s_mem());
+    bool opened = output_open(&out, out_path);
+    bool made = opened && mem != NULL &&
+                (b->raw ? signer_raw(b->signer, in, mem)
+                        : signer_cms(b->signer, b->cades, in, mem));
 
-    if (!output_open(&out, out_path)) {
-        fail(r, "write", out_path);
-    } else if (mem == NULL ||
-               !(b->raw ? signer_raw(b->signer, in, mem)
-                        : signer_cms(b->signer, b->cades, in, mem))) {
+    if (opened && !made)
         fail(r, "sign", path);
-    } else if (!output_commit(&out, mem)) {
+    else if (!made || !output_commit(&out, mem))
         fail(r, "write", out_path);
-    }
     output_discard(&out);
     BIO_free(mem);
 }

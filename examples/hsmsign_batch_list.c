@@ -82,7 +82,7 @@ int batch_list_read(struct batch_list *list, char **operands, size_t n,
     }
     for (i = 0; i < n; i++)
         list->path[list->count++] = operands[i];
-    for (; list->count < total; data += strlen(data) + 1)
+    for (; data != NULL && list->count < total; data += strlen(data) + 1)
         list->path[list->count++] = data;
     /* Behind the loop that steps over names by their length. */
     for (i = 0; i < total; i++)
