@@ -284,7 +284,7 @@ static void make_signature(const struct batch *b, BIO *in, const char *path,
 
     if (opened && !made)
         fail(r, "sign", path);
-    else if (!made || !output_commit(&out, mem))
+    else if (!made || !output_commit(&out, mem, false))
         fail(r, "write", out_path);
     output_discard(&out);
     BIO_free(mem);
@@ -457,10 +457,13 @@ int batch_sign(const struct batch *batch)
         goto out;
     }
     watch(&run);
+    /* Once for all: what a crash cuts short is made anew by the next run. */
+    if (run.n_signed > 0 && !output_sync(batch->dir))
+        status = cli_fail("%s", batch->dir);
     summarize(&run, "");
     if (run.stopped)
         status = CLI_FAILED;
-    else if (run.n_failed > 0)
+    else if (run.n_failed > 0 && status == CLI_OK)
         status = CLI_SOME_FAILED;
 out:
     for (i = 0; i < started; i++)

@@ -285,7 +285,7 @@ static int make(struct job *job)
         return cli_fail("cannot make the %s", job->command == &csr
                                                   ? "certificate request"
                                                   : "certificate");
-    if (!output_commit(&job->out, job->result))
+    if (!output_commit(&job->out, job->result, true))
         return cli_fail("cannot write %s", output_name(path));
     return CLI_OK;
 }

@@ -272,7 +272,7 @@ static int make_signature(struct job *job)
                         input_name(o[IN]), EVP_PKEY_get0_type_name(s->key));
     if (!ok)
         return cli_fail("cannot sign %s", input_name(o[IN]));
-    if (!output_commit(&job->out, job->result))
+    if (!output_commit(&job->out, job->result, true))
         return cli_fail("cannot write %s", output_name(o[OUT]));
     return CLI_OK;
 }

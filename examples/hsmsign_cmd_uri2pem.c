@@ -90,7 +90,7 @@ static int write_pem(const char *text, const char *path)
     int len = encode(text, &der);
     int ok = mem != NULL && len > 0 &&
              PEM_write_bio(mem, PEM_LABEL, "", der, len) > 0 &&
-             output_open(&out, path) && output_commit(&out, mem);
+             output_open(&out, path) && output_commit(&out, mem, true);
 
     output_discard(&out);
     OPENSSL_free(der);

@@ -231,19 +231,31 @@ static int temp_done(struct output *out, bool keep)
     return ok;
 }
 
-int output_commit(struct output *out, BIO *mem)
+int output_commit(struct output *out, BIO *mem, bool on_disk)
 {
     char *data = NULL;
     long len = BIO_get_mem_data(mem, &data);
     int ok = write_all(out->fd, data, (size_t)len);
 
-    if (ok && out->temp != NULL && fsync(out->fd) != 0) {
+    if (ok && on_disk && out->temp != NULL && fsync(out->fd) != 0) {
         cli_raise_errno("fsync");
         ok = 0;
     }
     ok = output_close(out) && ok;
     ok = ok && (out->temp == NULL || temp_done(out, true));
     output_discard(out);
+    return ok;
+}
+
+int output_sync(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int ok = fd >= 0 && syncfs(fd) == 0;
+
+    if (!ok)
+        cli_raise_errno("syncfs");
+    if (fd >= 0)
+        (void)close(fd);
     return ok;
 }
 

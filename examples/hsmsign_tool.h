@@ -177,8 +177,13 @@ struct output {
 };
 
 int output_open(struct output *out, const char *path);
-/* Write what mem holds and put the file in its place; closes out. */
-int output_commit(struct output *out, BIO *mem);
+/*
+ * Write what mem holds and put the file in its place; closes out.  It is on
+ * the disk then, or else output_sync() of its directory has to follow.
+ */
+int output_commit(struct output *out, BIO *mem, bool on_disk);
+/* Put on the disk what the file system has that the directory is in. */
+int output_sync(const char *dir);
 /* Close and forget; harmless after output_commit. */
 void output_discard(struct output *out);
 

@@ -10,8 +10,8 @@
 # --full: 10,000 files, as the target says.  Prints one table: signatures per
 # second of the bare loop; files per second of hsmsign while it signs (loop) and
 # from its start to its end (all), and what these are of the bare loop's; and
-# what it reaches with a key in a file, where no token but the disk is the limit,
-# since each signature is on it (fsync) before it has its name.  TMPDIR says
+# what it reaches with a key in a file, where no token but the disk is the limit:
+# the signatures are put on it (syncfs) before the end.  TMPDIR says
 # where; /dev/shm leaves the disk out.
 set -euo pipefail
 : "${HSMSIGN:?}" "${HSMSIGN_BARE:?}" "${HSMSIGN_SHIM:?}" "${HSMSIGN_TOKEN:?}"
