@@ -399,8 +399,11 @@ test_searches() {
         found root -issuer /CN=root -serial "$(serial root)"
     check 'storeutl -subject finds nothing, and that is no error' \
         ours storeutl -certs -subject /CN=nobody pkcs11:token=demo
-    grep -q 'Total found: 0' stdout && [ ! -s stderr ]
-    report $? 'and says so'
+    # 3.0 prints "Total found: 0", 3.5 nothing.
+    mkdir nothing
+    plain storeutl -certs -subject /CN=nobody nothing | cmp - stdout &&
+        [ ! -s stderr ]
+    report $? 'and the same is said as of an empty directory'
     refute 'storeutl -fingerprint is refused' ours storeutl -certs \
         -fingerprint 00112233 pkcs11:token=demo
 }
