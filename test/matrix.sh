@@ -10,10 +10,10 @@
 #              that is there, and
 #           2. the tree is built there and passes its tests, as run.sh --quick.
 #
-# What has to pass leaves its results in DIR/results, for count.py; of the
-# others a failure is a warning, counted, since they move: what breaks there
-# may be mended there.  A chroot is made anew after a week, or when the tests
-# need other packages.
+# What has to pass leaves its results in DIR/must, the others in DIR/may, for
+# count.py: of these a failure is a warning, since they move, and what breaks
+# there may be mended there.  For programs_table.py there are DIR/*.tsv.  A
+# chroot is made anew after a week, or when the tests need other packages.
 #
 # Needs root.  Mounts live in a namespace of the processes inside: nothing
 # remains mounted, however this ends.
@@ -21,11 +21,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 what=$1 dir=$(realpath -m "$2")
 
-# suite, the OpenSSL expected there, and whether it has to pass
+# suite, the OpenSSL expected there, whether it has to pass, and whether other
+# people's programs are tested there: in sid they use another OpenSSL than 4.0.
 suites=(
-    'trixie 3.5. must'
-    'forky  3.6. may'
-    'sid    4.   may'
+    'trixie 3.5. must programs'
+    'forky  3.6. may  programs'
+    'sid    4.   may  -'
 )
 
 # In sid there is 3.6 as well; 4.0 waits in experimental.
@@ -36,33 +37,36 @@ from_experimental='
     chroot "$1" apt-get update -q
     chroot "$1" apt-get install -qy -t experimental openssl libssl-dev'
 
-make_chroot() { # suite, must or may
-    local root=$dir/$1
-    local -a hook=() packages
+# Those of the programs that the suite has.
+# shellcheck disable=SC2016 # for a shell of mmdebstrap's
+add_programs='
+    cp test/install.sh "$1/root"
+    chroot "$1" /root/install.sh --programs'
 
-    # Other people's programs are tested where they have to pass.
-    if [ "$2" = must ]; then
-        read -ra packages < <(./test/install.sh --list --programs)
-    else
-        read -ra packages < <(./test/install.sh --list)
-    fi
-    [ "$(cat "$root.made" 2> /dev/null)" != "${packages[*]}" ] ||
+make_chroot() { # suite, "programs" or not
+    local root=$dir/$1
+    local -a hook=() packages made
+
+    read -ra packages < <(./test/install.sh --list)
+    read -ra made < <(./test/install.sh --list ${2:+--programs})
+    [ "$(cat "$root.made" 2> /dev/null)" != "${made[*]}" ] ||
         [ -n "$(find "$root.made" -mtime +7)" ] || return 0
     rm -rf "$root" "$root.made"
-    [ "$1" != sid ] || hook=(--customize-hook="$from_experimental")
+    [ "$1" != sid ] || hook+=(--customize-hook="$from_experimental")
+    [ -z "$2" ] || hook+=(--customize-hook="$add_programs")
     timeout --foreground 900 mmdebstrap --variant=minbase --aptopt="$dir/apt.conf" \
         --include="$(IFS=,; echo "${packages[*]}")" "${hook[@]}" "$1" "$root" \
-        > "$root.log" 2>&1 && echo "${packages[*]}" > "$root.made"
+        > "$root.log" 2>&1 && echo "${made[*]}" > "$root.made"
 }
 
 make_all() {
-    local suite must
+    local suite programs
 
     ./test/install.sh mmdebstrap
     # A mirror that stands still has dates that are over: judged as here.
     apt-config dump | grep '^Acquire::Check-' > "$dir/apt.conf" || true
-    while read -r suite _ must; do
-        make_chroot "$suite" "$must" &
+    while read -r suite _ _ programs; do
+        make_chroot "$suite" "${programs#-}" &
     done < <(printf '%s\n' "${suites[@]}")
     wait
 }
@@ -77,16 +81,6 @@ inside() { # suite, command...
         exec chroot "$0" /usr/bin/env -i HOME=/root LC_ALL=C.UTF-8 \
             PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
             "$@"' "$dir/$1" "${@:2}"
-}
-
-# One line of a log as Meson writes them, for count.py.
-result() { # name, status, file with what was printed
-    python3 -c 'import json, sys
-name, status, path = sys.argv[1:]
-result = "OK" if status == "0" else "ERROR"
-with open(path, encoding="utf-8", errors="replace") as file:
-    print(json.dumps({"name": name, "result": result, "stdout": file.read()}))
-' "$@"
 }
 
 copy_in() { # root
@@ -104,7 +98,7 @@ test_built() { # suite
     log=$dir/$1.make_token.log
     inside "$1" bash /src/test/make_token.sh /built/token "$module" \
         > "$log" 2>&1 || status=$?
-    result "$1: built here: make_token" "$status" "$log"
+    ./test/log_result.py "$1: built here: make_token" "$status" "$log"
     for test in openssl_signs openssl_keys cli; do
         log=$dir/$1.$test.log
         status=0
@@ -116,7 +110,7 @@ test_built() { # suite
             HSM_MODULE="$module" HSM_PIN=1234 \
             bash "/src/test/integration/test_$test.sh" \
             > "$log" 2>&1 || status=$?
-        result "$1: built here: $test" "$status" "$log"
+        ./test/log_result.py "$1: built here: $test" "$status" "$log"
     done
 }
 
@@ -127,20 +121,21 @@ test_tree() { # suite
 
     inside "$1" HSMSIGN_PROGRAMS=no /src/test/run.sh --quick > "$log" 2>&1 || status=$?
     if [ ! -f "$tests" ]; then
-        result "$1: run.sh --quick" 1 "$log"
+        ./test/log_result.py "$1: run.sh --quick" 1 "$log"
         return
     fi
     cat "$tests"
+    cp "$dir/$1/src/build/programs.tsv" "$dir/$1.tsv" || true
     # Whatever else it did not like.
     [ "$status" = 0 ] || ! ./test/count.py "$tests" > /dev/null ||
-        result "$1: run.sh --quick" "$status" "$log"
+        ./test/log_result.py "$1: run.sh --quick" "$status" "$log"
 }
 
 test_suite() { # suite, version of OpenSSL expected, version that is there
     if [ ! -f "$dir/$1.made" ]; then
-        result "$1: the chroot cannot be made" 1 "$dir/$1.log"
+        ./test/log_result.py "$1: the chroot cannot be made" 1 "$dir/$1.log"
     elif [[ $3 != "$2"* ]]; then
-        result "$1: OpenSSL $3, not $2" 1 /dev/null
+        ./test/log_result.py "$1: OpenSSL $3, not $2" 1 /dev/null
     else
         copy_in "$dir/$1"
         test_built "$1"
@@ -164,27 +159,19 @@ show_failures() { # suite
 }
 
 test_all() {
-    local row suite expected must version log text
+    local row suite expected must version log
 
-    rm -rf "$dir/results" "$dir/warnings"
-    mkdir -p "$dir/results" "$dir/warnings"
+    rm -rf "$dir/must" "$dir/may"
+    mkdir -p "$dir/must" "$dir/may"
     for row in "${suites[@]}"; do
-        read -r suite expected must <<< "$row"
+        read -r suite expected must _ <<< "$row"
         version=$(inside "$suite" openssl version | cut -d ' ' -f 2) ||
             version=none
         echo "== $suite: OpenSSL $version"
-        log=$dir/warnings/$suite.json
-        [ "$must" != must ] || log=$dir/results/$suite.json
-        rm -f "$dir/$suite".*.log
+        log=$dir/$must/$suite.json
+        rm -f "$dir/$suite".*.log "$dir/$suite.tsv"
         test_suite "$suite" "$expected" "$version" > "$log"
-        if text=$(./test/count.py "$log"); then
-            echo "$text"
-        elif [ "$must" = must ]; then
-            show_failures "$suite"
-            echo "$text"
-        else
-            echo "warning: ${text//$'\n'/$'\n'warning: }"
-        fi
+        ./test/count.py "--$must" "$log" || show_failures "$suite"
     done
 }
 

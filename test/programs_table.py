@@ -5,9 +5,9 @@
   programs_table.py RESULTS...                  prints the table
   programs_table.py --into README.md RESULTS... writes it between the markers
 
-RESULTS is the file that HSMSIGN_RESULTS named while the tests ran; each line
-is program, its version, OpenSSL's version, key, way and result, separated by
-tabs.  A later line replaces an earlier one for the same cell.  The lines of
+RESULTS are the files that HSMSIGN_RESULTS named while the tests ran, with one
+or several versions of OpenSSL; each line is program, its version, OpenSSL's
+version, key, way and result, separated by tabs.  A later line replaces an earlier one for the same cell.  The lines of
 test_matrix.sh, on the commands of openssl, have seven fields: command, version,
 key, way, where the public half is, result, verifiers; the worst result counts
 for the cell.  A file that has a failure in it makes no table.
@@ -45,7 +45,7 @@ MATRIX_RESULTS = {
 def matrix_line(rows, fields):
     """One line of test_matrix.sh."""
     program, version, key, way, _, result, _ = fields
-    cells = rows.setdefault((program, "-", version), {})
+    cells = rows.setdefault((program, "", version), {})
     if result == "skipped":
         return
     result = MATRIX_RESULTS[result]
@@ -82,41 +82,60 @@ def read(names):
     return rows
 
 
-def cell(cells, way):
+def keys(cells, way):
     """What one way does: the keys that sign, and those that do not."""
     tried = [key for key in KEYS if (key, way) in cells]
     good = [KEYS[key] for key in tried if cells[key, way] == "works"]
     wants = [KEYS[key] for key in tried if cells[key, way] == "wants the private key"]
     public = [KEYS[key] for key in tried if cells[key, way] == "wants the public half"]
-    if not tried:
-        return "-"
     if all(name in good for name in ALL_PSS):
         good = ["PSS" if name == ALL_PSS[0] else name for name in good if name not in ALL_PSS[1:]]
     good += [f"{name} (with its public half)" for name in public]
-    text = ", ".join(good) or "no"
-    if wants:
+    text = ", ".join(good)
+    if text and wants:
         text += f" (not {', '.join(wants)}: it wants the private key itself)"
     return text
 
 
+def cell(version, cells):
+    """What a version of a program does, by each way; the same ones together."""
+    ways = {}
+    for way in WAYS:
+        text = keys(cells, way)
+        if text:
+            ways.setdefault(text, []).append(way)
+    said = "; ".join(f"{', '.join(names)}: {text}" for text, names in ways.items())
+    return f"{version} {said or 'no'}".strip()
+
+
 LEGEND = """\
-Made from test results by `test/programs_table.py`. PEM file: the key is named by
-a file that wraps its URI; URI: by the URI itself. EC alone: an EC key whose token
-tells no public half. no: not with a software key in a `file:` URI either. -: the
-program has no such way, or it was not tried. A kind of key that a row lacks
-does not work there with a software key either.
+Made from test results by `test/programs_table.py`: the version of the program
+where it has one of its own, and which keys sign by which way. PEM: the key is
+named by a file that wraps its URI; URI: by the URI itself. EC alone: an EC key
+whose token tells no public half. no: not with a software key in a `file:` URI
+either. -: it was not tried. A way or a kind of key that is not there does not
+work with a software key either, or was not tried.
 """
+
+
+def minor(version):
+    """OpenSSL's version as the table has it, to be compared: (3, 5)."""
+    return tuple(int(part) for part in version.split(".")[:2])
 
 
 def table(rows):
     """The table in Markdown, and what its words mean."""
+    libraries = sorted({minor(openssl) for _, _, openssl in rows})
+    programs = {}
+    for (program, version, openssl), cells in rows.items():
+        programs.setdefault(program, {})[minor(openssl)] = cell(version, cells)
     out = [
-        "| program | version | OpenSSL | PEM file | URI |",
-        "|---|---|---|---|---|",
+        "| program |" + "".join(f" OpenSSL {major}.{number} |" for major, number in libraries),
+        "|---" * (len(libraries) + 1) + "|",
     ]
-    for row in sorted(rows, key=lambda row: (row[0].lower(), row[1:])):
-        columns = [*row, *(cell(rows[row], way) for way in WAYS)]
-        out.append("| " + " | ".join(columns) + " |")
+    for program in sorted(programs, key=str.lower):
+        done = programs[program]
+        out.append(f"| {program} |" + "".join(f" {done.get(library, '-')} |" for library in libraries))
     return "\n".join(out) + "\n\n" + LEGEND
 
 

@@ -8,16 +8,26 @@
 #   3. the C tests under valgrind
 #   4. the tests of threads with ThreadSanitizer
 #
-# Ends with the line "N passed, N failed".  --quick: only the first.  --matrix:
-# all, and the first on other versions of OpenSSL, in chroots (see matrix.sh)
-# below build/matrix or in the directory that HSMSIGN_MATRIX names.
+# Ends with the line "N passed, N failed, N skipped".  Options:
+#
+#   --quick    only the first
+#   --matrix   also the first on other versions of OpenSSL, in chroots (see
+#              matrix.sh) below build/matrix or in what HSMSIGN_MATRIX names
+#   --fuzz     also the fuzz targets, each for a minute (see fuzz.sh)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-quick=no matrix='' maker=
-case ${1:-} in
---quick) quick=yes ;;
---matrix) matrix=${HSMSIGN_MATRIX:-build/matrix} ;;
-esac
+quick=no matrix='' fuzz=no maker=
+for option; do
+    case $option in
+    --quick) quick=yes ;;
+    --matrix) matrix=${HSMSIGN_MATRIX:-build/matrix} ;;
+    --fuzz) fuzz=yes ;;
+    *)
+        echo 'usage: test/run.sh [--quick] [--matrix] [--fuzz]' >&2
+        exit 2
+        ;;
+    esac
+done
 
 [ $quick = yes ] || [ -e /proc/self ] || {
     echo 'run.sh: the sanitizers and valgrind need /proc: mount it, or give --quick' >&2
@@ -50,7 +60,7 @@ setup() { # build directory, options
     fi
     meson compile -C "$dir" > "$dir/compile.log" 2>&1 || {
         cat "$dir/compile.log"
-        echo '0 passed, 1 failed'
+        echo '0 passed, 1 failed, 0 skipped'
         exit 1
     }
 }
@@ -86,11 +96,20 @@ if [ $quick = no ]; then
         --wrapper "env LD_PRELOAD=$PWD/build/tsan/provider/hsmsign.so"
 fi
 
+if [ $fuzz = yes ]; then
+    echo '== fuzz targets'
+    fuzzed=0
+    ./test/fuzz.sh > build/fuzz.tap || fuzzed=$?
+    cat build/fuzz.tap
+    ./test/log_result.py fuzz $fuzzed build/fuzz.tap > build/meson-logs/fuzz.json
+    logs+=(build/meson-logs/fuzz.json)
+fi
+
 if [ -n "$matrix" ]; then
     echo '== other versions of OpenSSL'
     wait "$maker" || status=1
     ./test/matrix.sh test "$matrix" || status=1
-    logs+=("$matrix"/results/*.json)
+    logs+=("$matrix"/must/*.json --may "$matrix"/may/*.json)
 fi
 
 ./test/count.py "${logs[@]}" || status=1

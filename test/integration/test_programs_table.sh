@@ -32,19 +32,30 @@ refused() { # TEXT [OPTION]...
     line nginx 1.22.1 3.0.22 p256 PEM works
     line nginx 1.22.1 3.0.22 rsa2048 PEM works
     line nginx 1.22.1 3.0.22 rsa2048 URI cannot
+    line apache 2.4.71 3.0.22 rsa2048 URI works
+    line apache 2.4.71 3.0.22 rsa2048 PEM works
+    line bind 9.20.30 3.5.9 p256 URI works
+    line bind 9.20.30 3.5.9 p256 PEM works
+    line bind 9.20.30 3.5.9 rsa2048 PEM works
+    line php 8.2.36 3.0.22 rsa2048 URI cannot
     line curl 7.88.1 3.0.22 rsa2048 PEM fails
     line curl 7.88.1 3.0.22 rsa2048 PEM works
     line xmlsec1 1.2.37 3.0.22 rsa2048 PEM 'wants the private key'
     line xmlsec1 1.2.37 3.0.22 p256 PEM works
 } > results
-check 'keys come in one order, and what was not tried is a dash' \
-    says_row '| nginx | 1.26.3 | 3.5.7 | RSA | - |'
-check 'a way that the program does not have is a no' \
-    says_row '| nginx | 1.22.1 | 3.0.22 | RSA, EC | no |'
+check 'there is a column for each version of OpenSSL' \
+    says_row '| program | OpenSSL 3.0 | OpenSSL 3.5 |'
+check 'a program has one row, keys come in one order' says_row \
+    '| nginx | 1.22.1 PEM: RSA, EC | 1.26.3 PEM: RSA |'
+check 'ways that do the same stand together, what was not tried is a dash' \
+    says_row '| apache | 2.4.71 PEM, URI: RSA | - |'
+check 'ways that differ stand apart' \
+    says_row '| bind | - | 9.20.30 PEM: RSA, EC; URI: EC |'
+check 'what signs in no way is a no' says_row '| php | 8.2.36 no | - |'
 check 'a later result replaces an earlier one' \
-    says_row '| curl | 7.88.1 | 3.0.22 | RSA | - |'
+    says_row '| curl | 7.88.1 PEM: RSA | - |'
 check 'a key that the program wants for itself is told' says_row \
-    '| xmlsec1 | 1.2.37 | 3.0.22 | EC (not RSA: it wants the private key itself) | - |'
+    '| xmlsec1 | 1.2.37 PEM: EC (not RSA: it wants the private key itself) | - |'
 
 printf '%s\n' 'before' "$begin" 'an old table' "$end" 'behind' > README.md
 check 'the table is written between its markers' table --into README.md results
