@@ -70,12 +70,14 @@ one_line() {
     [ "$(wc -l < "$1")" -eq 1 ]
 }
 
-# objects LABEL: what pkcs11-tool says of them, one line each
+# objects LABEL: what pkcs11-tool says of them, one line each; 0.27 has its own
+# ways to write a CKA_ID
 objects() {
     tool -O 2> /dev/null | awk -v label="$1" '
         function flush() { if (has == label) print text }
         /Object/ { flush(); text = $1 " " $2; has = "" }
         /^  label:/ { has = $0; sub(/^  label: */, "", has) }
+        /^  ID:/ { sub(/[0-9]+ \(0x/, ""); gsub(/[:)]/, ""); sub(/ID/, "ID:") }
         /^  (ID|Usage|Access):/ { gsub(/ +/, " "); text = text ";" $0 }
         END { flush() }'
 }
@@ -584,7 +586,7 @@ imports() { # type
 findable() {
     tool -O --type cert 2> /dev/null | grep -A4 'label:  *new rsa:2048' > listing
     cat listing >&2
-    grep -q 'subject:  *DN: C=DE, O=hsmsign, CN=rsa:2048' listing &&
+    grep -qE 'DN: (C=DE, O=hsmsign, CN=rsa:2048|CN=rsa:2048,O=hsmsign,C=DE)$' listing &&
         plain x509 -in cert.rsa:2048.pem -noout -serial | cut -d= -f 2 > serial &&
         grep -qi "serial: *$(cat serial)" listing
 }

@@ -27,12 +27,14 @@ make() {
         -pkeyopt "pkcs11_uri:$1"
 }
 
-# objects LABEL: what pkcs11-tool says of them, one line each
+# objects LABEL: what pkcs11-tool says of them, one line each; 0.27 has its own
+# ways to write a CKA_ID
 objects() {
     tool -O | awk -v label="$1" '
         function flush() { if (has == label) print text }
         /Object/ { flush(); text = $1 " " $2; has = "" }
         /^  label:/ { has = $0; sub(/^  label: */, "", has) }
+        /^  ID:/ { sub(/[0-9]+ \(0x/, ""); gsub(/[:)]/, ""); sub(/ID/, "ID:") }
         /^  (ID|Usage|Access):/ { gsub(/ +/, " "); text = text ";" $0 }
         END { flush() }' | sort
 }
