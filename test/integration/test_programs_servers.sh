@@ -9,7 +9,11 @@
 
 # ---- nginx ----
 
+# From 1.29 on a URI is marked as one; to those before it is a file's name.
 nginx_start() {
+    local file=$named
+
+    [ "$way" = PEM ] || file=store:$named
     {
         [ -z "$owner" ] || echo "user $owner;"
         cat << CONF
@@ -31,7 +35,7 @@ http {
         listen 127.0.0.1:$port ssl reuseport;
         ssl_protocols TLSv1.2 TLSv1.3;
         ssl_certificate $cert;
-        ssl_certificate_key "$named";
+        ssl_certificate_key "$file";
         location / {
             add_header X-Worker \$pid;
             return 200 "hello";
@@ -82,10 +86,6 @@ nginx_serves() {
     old=$workers
     kill -HUP "$(cat cell/pid)" &&
         until_true 30 replaced "$old" && trusts && both_workers "$old"
-}
-
-nginx_reads() {
-    listening nginx_start && trusts
 }
 
 # ---- apache ----
@@ -210,7 +210,7 @@ if subject nginx nginx -v; then
         cell $k PEM nginx_serves
     done
     for k in rsa2048 p256; do
-        cannot='cannot load certificate key ".*/file:' cell $k URI nginx_reads
+        cannot='cannot load certificate key ".*/store:file:' cell $k URI nginx_serves
     done
 fi
 if subject apache apache2 -v; then
