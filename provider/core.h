@@ -56,7 +56,8 @@ struct prov_offer {
         .fips = (const OSSL_ALGORITHM[])list(PROV_PROPERTIES ",fips=yes"),     \
     }
 extern const struct prov_offer prov_keymgmts, prov_signatures,
-    prov_named_signatures, prov_stores, prov_decoders, prov_encoders;
+    prov_named_signatures, prov_stores, prov_decoders, prov_encoders,
+    prov_exchanges;
 
 /* More than the rows of pkcs11/rv. */
 #define PROV_REASONS 255

@@ -9,6 +9,7 @@
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include "gen.h"
 #include "key.h"
 #include "pkcs11/uri.h"
 
@@ -36,7 +37,9 @@ static int key_uri(const struct prov_ctx *ctx, const struct prov_key *key,
     CK_RV rv;
 
     if (key->token_key == NULL)
-        return prov_raise_rv(ctx, P11_PARAMETER, "the key is a public key");
+        return prov_raise_rv(ctx, P11_UNSUPPORTED, "%s",
+                             key->agrees ? PROV_GEN_HINT
+                                         : "the key is a public key");
     p11_key_uri(key->token_key, uri, size);
     /* A label may be no UTF-8, or too long. */
     rv = p11_uri_parse(uri, &parsed, &err);

@@ -3,10 +3,10 @@
  * Making keys on a token through EVP_PKEY_generate(), with the parameters that
  * pkcs11-provider has: "pkcs11_uri" names the token and the new key.
  *
- * Without it nothing is made.  A program that never heard of tokens may get
- * here, when this provider stands before "default" in openssl.cnf or in the
- * property query: it wants a key in memory, and must not get one on whichever
- * token is there.
+ * Without it nothing is made on a token.  A program that never heard of tokens
+ * may get here, when this provider stands before "default" in openssl.cnf or in
+ * the property query: it wants a key in memory, and must not get one on
+ * whichever token is there.  For EC it gets one that only agrees (exchange.h).
  *
  * What is wrong with the URI is said when the key is made: openssl genpkey
  * prints a parameter that is refused, and a PIN may stand in it.
@@ -19,6 +19,7 @@
 #include <openssl/params.h>
 #include <openssl/rand.h>
 #include <string.h>
+#include "exchange.h"
 #include "key.h"
 #include "loader.h"
 #include "pkcs11/generate.h"
@@ -43,6 +44,7 @@ struct gen_ctx {
     const struct prov_alg *alg;
     struct p11_uri *uri;  /* owned; NULL: not given, or not valid */
     struct p11_error err; /* why it is not valid */
+    bool pair;            /* false: a curve alone is wanted */
     size_t bits;          /* RSA */
     char group[TEXT_MAX]; /* EC; "": not given */
 };
@@ -52,7 +54,7 @@ void *prov_gen_init(void *provctx, const struct prov_alg *alg, int selection,
 {
     struct gen_ctx *gen;
 
-    if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0) {
+    if ((selection & OSSL_KEYMGMT_SELECT_KEYPAIR) == 0 && alg != &prov_alg_ec) {
         prov_raise_rv(provctx, P11_UNSUPPORTED,
                       "parameters without a key come from \"default\"");
         return NULL;
@@ -62,6 +64,7 @@ void *prov_gen_init(void *provctx, const struct prov_alg *alg, int selection,
         return NULL;
     gen->prov = provctx;
     gen->alg = alg;
+    gen->pair = (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0;
     gen->bits = RSA_BITS_MIN; /* as "default" */
     if (!prov_gen_set_params(gen, params)) {
         prov_gen_cleanup(gen);
@@ -146,25 +149,68 @@ int prov_gen_set_params(void *genctx, const OSSL_PARAM params[])
     return 1;
 }
 
-/* The curve's object identifier, to be freed with OPENSSL_free(). */
-static CK_RV find_curve(struct gen_ctx *gen, unsigned char **der, int *len,
-                        struct p11_error *err)
+/* In a handshake: a key on the peer's curve. */
+int prov_gen_set_template(void *genctx, void *templ)
+{
+    struct gen_ctx *gen = genctx;
+    EVP_PKEY *curve = prov_key_params(templ);
+    size_t len;
+
+    return curve != NULL &&
+           EVP_PKEY_get_group_name(curve, gen->group, sizeof(gen->group), &len);
+}
+
+static EVP_PKEY *find_curve(struct gen_ctx *gen)
 {
     OSSL_PARAM params[] = { OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME,
                                                    gen->group, 0),
                             OSSL_PARAM_END };
-    EVP_PKEY *curve;
 
     params[0].data_size = strlen(gen->group);
-    curve = prov_pubkey_from_params(gen->prov, "EC", EVP_PKEY_KEY_PARAMETERS,
-                                    params);
+    return prov_pubkey_from_params(gen->prov, "EC", EVP_PKEY_KEY_PARAMETERS,
+                                   params);
+}
+
+static CK_RV no_curve(const struct gen_ctx *gen, struct p11_error *err)
+{
+    return p11_error_set(err, P11_PARAMETER,
+                         "\"%s\" is no curve that libcrypto has; give "
+                         "ec_paramgen_curve:NAME",
+                         gen->group);
+}
+
+/* The curve's object identifier, to be freed with OPENSSL_free(). */
+static CK_RV encode_curve(struct gen_ctx *gen, unsigned char **der, int *len,
+                          struct p11_error *err)
+{
+    EVP_PKEY *curve = find_curve(gen);
+
     *len = curve != NULL ? i2d_KeyParams(curve, der) : 0;
     EVP_PKEY_free(curve);
-    return *len > 0 ? CKR_OK
-                    : p11_error_set(err, P11_PARAMETER,
-                                    "\"%s\" is no curve that libcrypto has; "
-                                    "give ec_paramgen_curve:NAME",
-                                    gen->group);
+    return *len > 0 ? CKR_OK : no_curve(gen, err);
+}
+
+/* A curve, or a key on it that agrees: for who never heard of tokens. */
+static CK_RV make_in_memory(struct gen_ctx *gen, struct prov_key **key,
+                            struct p11_error *err)
+{
+    EVP_PKEY *curve = find_curve(gen);
+
+    if (curve == NULL)
+        return no_curve(gen, err);
+    if (gen->pair) {
+        *key = prov_exchange_key(gen->prov, curve);
+        EVP_PKEY_free(curve);
+    } else {
+        *key = prov_key_new(gen->prov, gen->alg);
+        if (*key != NULL)
+            (*key)->params = curve;
+        else
+            EVP_PKEY_free(curve);
+    }
+    return *key != NULL ? CKR_OK
+                        : p11_error_set(err, CKR_HOST_MEMORY,
+                                        "no other provider makes EC keys");
 }
 
 static CK_RV check_uri(const struct gen_ctx *gen, struct p11_error *err)
@@ -174,12 +220,7 @@ static CK_RV check_uri(const struct gen_ctx *gen, struct p11_error *err)
     if (gen->err.rv != CKR_OK)
         return p11_error_set(err, gen->err.rv, "%s", gen->err.text);
     if (uri == NULL)
-        return p11_error_set(
-            err, P11_UNSUPPORTED,
-            "keys are made on a token only, which pkcs11_uri has to name "
-            "(-pkeyopt 'pkcs11_uri:pkcs11:token=...;object=...'); other keys "
-            "come from \"default\", which should stand before hsmsign in "
-            "openssl.cnf");
+        return p11_error_set(err, P11_UNSUPPORTED, PROV_GEN_HINT);
     if (!uri->object.present && !uri->id.present)
         return p11_error_set(err, P11_PARAMETER,
                              "pkcs11_uri has to name the key: object= or id=");
@@ -203,7 +244,7 @@ static CK_RV describe(struct gen_ctx *gen, struct p11_new_key *new,
     new->type = alg->key_type;
     new->bits = (CK_ULONG)gen->bits;
     if (alg == &prov_alg_ec) {
-        rv = find_curve(gen, der, &len, err);
+        rv = encode_curve(gen, der, &len, err);
         new->name = gen->group;
         new->params = *der;
         new->params_len = (size_t)len;
@@ -228,6 +269,8 @@ static CK_RV make(struct gen_ctx *gen, struct prov_key **key,
     unsigned char id[RANDOM_ID + 1] = { 0 }, *der = NULL;
     CK_RV rv = check_uri(gen, err);
 
+    if (gen->uri == NULL && gen->err.rv == CKR_OK && gen->alg == &prov_alg_ec)
+        return make_in_memory(gen, key, err);
     if (rv != CKR_OK)
         return rv;
     named = *gen->uri;

@@ -36,6 +36,7 @@ struct prov_key {
     struct p11_key *token_key; /* owned; NULL for a public key */
     EVP_PKEY *params;          /* owned; EC: the curve alone; may be NULL */
     _Atomic(EVP_PKEY *) pub;   /* owned; NULL while not known */
+    bool agrees; /* pub is a pair, for key agreement alone (exchange.h) */
     struct prov_pss_limits limits;
     atomic_ulong checked; /* p11_key_times_found() when it was the same */
     _Atomic(struct prov_trial *) trial; /* owned; NULL: none made yet */

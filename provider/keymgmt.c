@@ -7,6 +7,7 @@
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/params.h>
+#include "exchange.h"
 #include "gen.h"
 #include "key.h"
 
@@ -33,7 +34,7 @@ static int keymgmt_has(const void *keydata, int selection)
 
     if (key == NULL ||
         ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 &&
-         key->token_key == NULL) ||
+         key->token_key == NULL && !key->agrees) ||
         ((selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0 &&
          prov_key_public(key) == NULL))
         return 0;
@@ -129,7 +130,7 @@ static int keymgmt_export(void *keydata, int selection, OSSL_CALLBACK *cb,
 
     /* Tried for every signature, so that nothing is raised. */
     if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0 &&
-        key->token_key != NULL)
+        (key->token_key != NULL || key->agrees))
         return 0;
     pkey = (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0
                ? prov_key_need_public(key)
@@ -227,6 +228,51 @@ static const OSSL_PARAM *keymgmt_gettable_params(void *provctx)
     return params;
 }
 
+/*
+ * The peer's public half in a handshake, given to a key that has a curve: what
+ * the curve's own provider makes of both.
+ */
+static int keymgmt_set_params(void *keydata, const OSSL_PARAM params[])
+{
+    struct prov_key *key = keydata;
+    const OSSL_PARAM *p =
+        OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY);
+    char group[80];
+    OSSL_PARAM all[] = {
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0),
+        OSSL_PARAM_END
+    };
+    EVP_PKEY *pkey;
+
+    if (p == NULL)
+        return 1;
+    if (key->token_key != NULL || prov_key_public(key) != NULL ||
+        key->params == NULL ||
+        !EVP_PKEY_get_group_name(key->params, group, sizeof(group),
+                                 &all[0].data_size))
+        return 0;
+    all[1].data = p->data;
+    all[1].data_size = p->data_size;
+    pkey = prov_pubkey_from_params(key->ctx, key->alg->name,
+                                   EVP_PKEY_PUBLIC_KEY, all);
+    if (pkey == NULL)
+        return 0;
+    prov_key_set_public(key, pkey);
+    return 1;
+}
+
+static const OSSL_PARAM *keymgmt_settable_params(void *provctx)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, NULL, 0),
+        OSSL_PARAM_END
+    };
+
+    (void)provctx;
+    return params;
+}
+
 /* A key does not change: a duplicate with its private half is a reference. */
 static void *keymgmt_dup(const void *keydata, int selection)
 {
@@ -251,7 +297,9 @@ static void *keymgmt_dup(const void *keydata, int selection)
 
 static const char *keymgmt_operation_name(int operation)
 {
-    return operation == OSSL_OP_SIGNATURE ? PROV_SIGNATURE : NULL;
+    return operation == OSSL_OP_SIGNATURE ? PROV_SIGNATURE
+           : operation == OSSL_OP_KEYEXCH ? PROV_EXCHANGE
+                                          : NULL;
 }
 
 /* libcrypto does not tell "new" the type: functions that each type has. */
@@ -278,6 +326,8 @@ static const char *keymgmt_operation_name(int operation)
         PROV_FN(KEYMGMT_EXPORT_TYPES, keymgmt_eximport_types),                 \
         PROV_FN(KEYMGMT_GET_PARAMS, keymgmt_get_params),                       \
         PROV_FN(KEYMGMT_GETTABLE_PARAMS, keymgmt_gettable_params),             \
+        PROV_FN(KEYMGMT_SET_PARAMS, keymgmt_set_params),                       \
+        PROV_FN(KEYMGMT_SETTABLE_PARAMS, keymgmt_settable_params),             \
         PROV_FN(KEYMGMT_DUP, keymgmt_dup),                                     \
         PROV_FN(KEYMGMT_QUERY_OPERATION_NAME, keymgmt_operation_name),         \
         { 0, NULL },                                                           \

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include "core.h"
+#include "exchange.h"
 #include "hsmsign.h"
 #include "pkcs11/log.h"
 
@@ -22,8 +23,8 @@ static struct prov_ctx *live;
 static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
 {
     static const struct prov_offer *const offers[] = {
-        &prov_keymgmts, &prov_signatures, &prov_stores, &prov_decoders,
-        &prov_encoders
+        &prov_keymgmts, &prov_signatures, &prov_stores,
+        &prov_decoders, &prov_encoders,   &prov_exchanges
     };
     const struct prov_ctx *ctx = provctx;
     unsigned major = OPENSSL_version_major();
@@ -148,6 +149,7 @@ static const OSSL_DISPATCH functions[] = {
     PROV_FN(PROVIDER_GETTABLE_PARAMS, gettable_params),
     PROV_FN(PROVIDER_GET_PARAMS, get_params),
     PROV_FN(PROVIDER_QUERY_OPERATION, query),
+    PROV_FN(PROVIDER_GET_CAPABILITIES, prov_exchange_groups),
     PROV_FN(PROVIDER_GET_REASON_STRINGS, prov_reasons),
     { 0, NULL },
 };

@@ -6,6 +6,7 @@
 #include <openssl/err.h>
 #include <openssl/params.h>
 #include <openssl/rsa.h>
+#include "gen.h"
 #include "sign.h"
 
 struct sig_ctx *prov_sig_newctx(struct prov_ctx *prov, const char *propq,
@@ -134,8 +135,9 @@ static int check_may_sign(const struct sig_ctx *ctx)
     const struct prov_key *key = ctx->key;
 
     if (key->token_key == NULL)
-        return prov_raise_rv(ctx->prov, P11_PARAMETER,
-                             "the key is a public key");
+        return prov_raise_rv(ctx->prov, P11_UNSUPPORTED, "%s",
+                             key->agrees ? PROV_GEN_HINT
+                                         : "the key is a public key");
     if (!p11_key_may_sign(key->token_key))
         return prov_raise_rv(ctx->prov, P11_KEY_NO_SIGN,
                              "%s: CKA_SIGN is false; use a key that was made "

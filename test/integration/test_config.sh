@@ -312,12 +312,40 @@ many_processes() {
         equal 0 "$(grep -cvE "$LINE" many)"
 }
 
+# With the provider preferred for everything libssl takes its groups and the keys
+# of a handshake from it, too.
+shakes_hands() { # object, s_client's options
+    serve -cert "$T/$1.pem" -key "$(uri "$1")" &&
+        OPENSSL_CONF=$conf openssl s_client -connect "127.0.0.1:$port" \
+            -CAfile "$T/ca.pem" -verify_return_error "${@:2}" < /dev/null &&
+        handshake "${@:2}" && stop_server
+}
+
+test_default_properties() {
+    local group version
+
+    make_conf preferred.cnf pkcs11-module-token-pin=1234
+    sed -i -e 's/^\[init\]/&\nalg_section = algorithms/' preferred.cnf
+    printf '%s\n' '[algorithms]' 'default_properties = ?provider=hsmsign' \
+        >> preferred.cnf
+    conf=$WORK/preferred.cnf
+    for group in X25519 P-256 P-384 P-521; do
+        for version in -tls1_2 -tls1_3; do
+            check "default_properties: a handshake, $version, $group" \
+                shakes_hands rsa2048 $version -groups $group
+        done
+    done
+    check 'default_properties: a handshake with an EC key' \
+        shakes_hands p256 -tls1_2 -groups P-256
+}
+
 test_shipped openssl-softhsm.cnf libsofthsm2.so wrong CKR_PIN_INCORRECT
 test_shipped openssl-cloudhsm.cnf libcloudhsm_pkcs11.so 'not sent' USER:PASSWORD
 test_pkcs11_provider
 test_names
 test_environment
 test_log
+test_default_properties
 check 'two providers share one library: one C_Initialize, one C_Login' \
     two_providers
 conf=$WORK/log.cnf

@@ -66,7 +66,7 @@ static void test_only_what_a_key_needs_is_offered(void **state)
         { OSSL_OP_STORE, true },   { OSSL_OP_DECODER, true },
         { OSSL_OP_DIGEST, false }, { OSSL_OP_RAND, false },
         { OSSL_OP_CIPHER, false }, { OSSL_OP_MAC, false },
-        { OSSL_OP_KDF, false },    { OSSL_OP_KEYEXCH, false },
+        { OSSL_OP_KDF, false },    { OSSL_OP_KEYEXCH, true },
     };
     OSSL_LIB_CTX *ctx = fixture_softhsm(FIXTURE_PIN);
     OSSL_PROVIDER *provider = OSSL_PROVIDER_load(ctx, "hsmsign");
