@@ -73,7 +73,7 @@ make_all() {
 
 inside() { # suite, command...
     # shellcheck disable=SC2016 # for the shell inside
-    timeout 1200 unshare --mount --pid --fork --kill-child bash -euc '
+    timeout 2400 unshare --mount --pid --fork --kill-child bash -euc '
         mount -t proc proc "$0/proc"
         mount -t tmpfs tmpfs "$0/dev/shm"
         mount -t devpts -o newinstance,ptmxmode=0666 devpts "$0/dev/pts"
