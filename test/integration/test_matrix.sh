@@ -79,10 +79,13 @@ openssl_cannot=(
     'cmp|cmp_own         ed25519- *   unsupported key type'
     'dgst                ed25519- *   Key type not supported .*'
 )
-# What puts the public half into what it makes: command, type, half; and what
-# hsmsign has to say if there is none.
-limits=('req ed25519|ml-dsa neither')
-limit_reason='hsmsign-public-file'
+# What cannot be: command, type, half, how the cell counts, what is said.  What
+# puts the public half into what it makes needs one; and 4.0 fetches a signature
+# by the name ED25519, which is the default provider's, for any Ed25519 key.
+limits=(
+    'req        ed25519|ml-dsa neither limit          hsmsign-public-file'
+    'cms_noattr ed25519        *       OpenSSL_cannot cms datafinal error'
+)
 
 # like TEXT PATTERN: whether it is one of a|b|*
 like() {
@@ -326,12 +329,12 @@ skip() { # sentence, reason
     echo "ok $test_count - $1 # SKIP $2"
 }
 
-# limited: whether the cell is one of the limits
+# limited: whether the cell is one of the limits: $limit and $limit_reason
 limited() {
     local row names types row_half
 
     for row in "${limits[@]}"; do
-        read -r names types row_half <<< "$row"
+        read -r names types row_half limit limit_reason <<< "$row"
         like "$command" "$names" && like "$type" "$types" &&
             like "$half" "$row_half" && return 0
     done
@@ -340,7 +343,7 @@ limited() {
 
 # hardware: one cell
 hardware() {
-    local sentence="openssl $title, $kind, $way, $half" by
+    local sentence="openssl $title, $kind, $way, $half" by limit limit_reason
     local -a steps=(sign verify other)
 
     name=$type-$half
@@ -355,8 +358,8 @@ hardware() {
     if limited; then
         [ "$status" -ne 0 ] && grep -q -e "$limit_reason" stderr
         status=$?
-        report "$status" "$sentence: refused for want of the public half"
-        [ "$status" -ne 0 ] || note limit "needs $limit_reason"
+        report "$status" "$sentence: refused, $limit_reason"
+        [ "$status" -ne 0 ] || note "${limit/_/ }" "$limit_reason"
     else
         by="openssl${verifier:+, $verifier}"
         [ "$status" -ne 0 ] || sentence+=": $by"
