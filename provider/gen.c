@@ -269,8 +269,6 @@ static CK_RV make(struct gen_ctx *gen, struct prov_key **key,
     unsigned char id[RANDOM_ID + 1] = { 0 }, *der = NULL;
     CK_RV rv = check_uri(gen, err);
 
-    if (gen->uri == NULL && gen->err.rv == CKR_OK && gen->alg == &prov_alg_ec)
-        return make_in_memory(gen, key, err);
     if (rv != CKR_OK)
         return rv;
     named = *gen->uri;
@@ -305,7 +303,9 @@ void *prov_gen(void *genctx, OSSL_CALLBACK *cb, void *arg)
     (void)arg;
     /* As in loader.c: what tokens leave behind is none of the caller's. */
     ERR_set_mark();
-    rv = make(gen, &key, &err);
+    rv = gen->uri == NULL && gen->err.rv == CKR_OK && gen->alg == &prov_alg_ec
+             ? make_in_memory(gen, &key, &err)
+             : make(gen, &key, &err);
     ERR_pop_to_mark();
     errno = saved;
     if (rv != CKR_OK)

@@ -114,7 +114,7 @@ where it has one of its own, and which keys sign by which way. PEM: the key is
 named by a file that wraps its URI; URI: by the URI itself. EC alone: an EC key
 whose token tells no public half. no: not with a software key in a `file:` URI
 either. -: it was not tried. A way or a kind of key that is not there does not
-work with a software key either, or was not tried.
+work with a software key either, or was not tried; or it is told above.
 """
 
 
