@@ -269,7 +269,7 @@ static CK_RV make(struct gen_ctx *gen, struct prov_key **key,
     unsigned char id[RANDOM_ID + 1] = { 0 }, *der = NULL;
     CK_RV rv = check_uri(gen, err);
 
-    if (rv != CKR_OK)
+    if (rv != CKR_OK || gen->uri == NULL)
         return rv;
     named = *gen->uri;
     if (!named.id.present)
