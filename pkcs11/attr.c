@@ -29,13 +29,21 @@ CK_RV p11_objects_find(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
     return CKR_OK;
 }
 
+static bool is_number(CK_ATTRIBUTE_TYPE type)
+{
+    return type == CKA_CLASS || type == CKA_KEY_TYPE;
+}
+
 /*
  * One byte larger than asked for, so that a length that is still exactly the
  * buffer's after a failed call was not written by the token; and a multiple
- * of what must be aligned (PKCS #11 v2.40, 3.4: CK_ATTRIBUTE).
+ * of what must be aligned (PKCS #11 v2.40, 3.4: CK_ATTRIBUTE).  A number has
+ * its own size, since NSS fills no larger buffer.
  */
 static CK_ULONG buffer_size(const struct p11_attr_spec *spec, CK_ULONG growth)
 {
+    if (is_number(spec->type))
+        return sizeof(CK_ULONG);
     return (spec->size * growth / sizeof(CK_ULONG) + 1) * sizeof(CK_ULONG);
 }
 
@@ -62,10 +70,22 @@ static bool attrs_layout(struct p11_attrs *attrs,
         attr->type = specs[i].type;
         attr->pValue = next;
         attr->ulValueLen = buffer_size(&specs[i], growth);
+        if (is_number(attr->type))
+            memset(next, 0xff, sizeof(CK_ULONG));
         next += attr->ulValueLen;
     }
     attrs->count = n;
     return true;
+}
+
+/* Whether the token wrote nothing: no number is CK_UNAVAILABLE_INFORMATION. */
+static bool is_untouched(const CK_ATTRIBUTE *attr, CK_ULONG size)
+{
+    static const CK_ULONG none = CK_UNAVAILABLE_INFORMATION;
+
+    return attr->ulValueLen == size &&
+           (!is_number(attr->type) ||
+            memcmp(attr->pValue, &none, sizeof(none)) == 0);
 }
 
 /* Attributes that cannot be had leave the others intact (v2.40, 5.7). */
@@ -89,7 +109,7 @@ static CK_RV attrs_settle(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
         CK_ULONG size = buffer_size(&specs[i], growth);
         CK_RV rv = CKR_OK;
 
-        if (partial && attr->ulValueLen == size)
+        if (partial && is_untouched(attr, size))
             rv = P11_CALL(fl, C_GetAttributeValue, session, object, attr, 1);
         if (rv != CKR_OK && !is_partial(rv))
             return rv;

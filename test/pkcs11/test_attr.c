@@ -28,6 +28,7 @@ static struct token {
     struct value values[P11_ATTRS_MAX]; /* ends with a NULL */
     bool stops;                         /* at the first that it lacks */
     bool small_is_untouched;            /* a length that does not do stays */
+    bool exact_numbers; /* NSS: a CK_ULONG wants its own size, no larger */
     CK_ULONG lie;                       /* added to every length */
     CK_RV fail;                         /* of call number fail_at, from 1 */
     size_t fail_at;
@@ -54,7 +55,9 @@ static CK_RV give(CK_ATTRIBUTE *attr)
         attr->ulValueLen = CK_UNAVAILABLE_INFORMATION;
         return CKR_ATTRIBUTE_TYPE_INVALID;
     }
-    if (attr->ulValueLen < value->len) {
+    if (attr->ulValueLen < value->len ||
+        (token.exact_numbers && value->len == sizeof(CK_ULONG) &&
+         attr->ulValueLen != value->len)) {
         if (!token.small_is_untouched)
             attr->ulValueLen = CK_UNAVAILABLE_INFORMATION;
         return CKR_BUFFER_TOO_SMALL;
@@ -183,6 +186,43 @@ test_attributes_behind_the_one_that_stops_are_asked_for(void **state)
     assert_null(p11_attrs_get(&attrs, CKA_LABEL));
     assert_false(p11_attrs_bool(&attrs, CKA_SIGN, true));
     assert_attr(&attrs, CKA_ID, "\x01", 1);
+    p11_attrs_clear(&attrs);
+}
+
+static void test_number_is_asked_for_with_its_own_size(void **state)
+{
+    (void)state;
+    for (int lacks = 0; lacks < 2; lacks++) {
+        struct p11_attrs attrs = { 0 };
+
+        token_setup(NULL);
+        give_all();
+        token.exact_numbers = true;
+        if (lacks)
+            token.values[1].type = CKA_APPLICATION;
+        assert_int_equal(read_specs(specs, COUNT(specs), &attrs), CKR_OK);
+        assert_int_equal(token.calls, 1);
+        assert_int_equal(p11_attrs_ulong(&attrs, CKA_KEY_TYPE, 99), CKK_RSA);
+        assert_attr(&attrs, CKA_ID, "\x01", 1);
+        p11_attrs_clear(&attrs);
+    }
+}
+
+static void test_number_behind_the_one_that_stops_is_asked_for(void **state)
+{
+    static const struct p11_attr_spec last[] = {
+        { CKA_LABEL, 8 },
+        { CKA_KEY_TYPE, sizeof(CK_KEY_TYPE) },
+    };
+    struct p11_attrs attrs = { 0 };
+
+    (void)state;
+    give_all();
+    token.stops = true;
+    token.values[1].type = CKA_APPLICATION;
+    assert_int_equal(read_specs(last, COUNT(last), &attrs), CKR_OK);
+    assert_int_equal(token.calls, 2);
+    assert_int_equal(p11_attrs_ulong(&attrs, CKA_KEY_TYPE, 99), CKK_RSA);
     p11_attrs_clear(&attrs);
 }
 
@@ -382,6 +422,8 @@ int main(void)
         ATTR_TEST(test_attributes_are_read_in_one_call),
         ATTR_TEST(test_unknown_attributes_are_absent_and_cost_no_call),
         ATTR_TEST(test_attributes_behind_the_one_that_stops_are_asked_for),
+        ATTR_TEST(test_number_is_asked_for_with_its_own_size),
+        ATTR_TEST(test_number_behind_the_one_that_stops_is_asked_for),
         ATTR_TEST(test_error_of_a_single_attribute_is_returned),
         ATTR_TEST(test_larger_value_is_read_with_a_second_call),
         ATTR_TEST(test_value_larger_than_eight_times_is_absent),
