@@ -154,12 +154,12 @@ bool p11_generate_is_unknown(CK_RV rv)
            rv == CKR_CURVE_NOT_SUPPORTED;
 }
 
-/* Fewer attributes may be understood. */
+/* Fewer attributes may be understood.  CKR_GENERAL_ERROR is tpm2-pkcs11's. */
 static bool is_unknown_attribute(CK_RV rv)
 {
     return rv == CKR_TEMPLATE_INCONSISTENT || rv == CKR_ATTRIBUTE_READ_ONLY ||
            rv == CKR_ATTRIBUTE_TYPE_INVALID ||
-           rv == CKR_ATTRIBUTE_VALUE_INVALID;
+           rv == CKR_ATTRIBUTE_VALUE_INVALID || rv == CKR_GENERAL_ERROR;
 }
 
 static bool is_way_for(const struct way *way, const struct p11_new_key *new)
