@@ -12,10 +12,17 @@ packages=(
     openssl softhsm2 opensc gnutls-bin valgrind procps bsdutils
     python3-pycryptodome python3-ecdsa
 )
-servers=(nginx haproxy stunnel4 openvpn)
+# Tokens of others, what they need and what makes keys on them.
+tokens=(
+    libnss3-tools p11-kit p11-kit-modules
+    libtpm2-pkcs11-1 libtpm2-pkcs11-tools swtpm libtss2-tcti-tabrmd0 dbus-daemon
+)
+servers=(nginx haproxy stunnel4 openvpn opencryptoki tpm2-abrmd)
+declare -A services=([opencryptoki]=pkcsslotd) # where it has another name
 programs=(
     "${servers[@]}" apache2-bin curl osslsigncode sbsigntool bind9-utils xmlsec1
     php-cli libnet-ssleay-perl python3 nodejs openssl-provider-fips
+    "${tokens[@]}"
 )
 policy=/usr/sbin/policy-rc.d
 sudo=
@@ -87,7 +94,8 @@ disable_servers() {
     for server in "${servers[@]}"; do
         if [[ " $* " == *" $server "* ]]; then
             echo "Not to be started at boot: $server"
-            said=$($sudo update-rc.d "$server" disable 2>&1) || echo "$said"
+            said=$($sudo update-rc.d "${services[$server]:-$server}" disable 2>&1) ||
+                echo "$said"
         fi
     done
 }

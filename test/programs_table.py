@@ -139,13 +139,13 @@ def table(rows):
     return "\n".join(out) + "\n\n" + LEGEND
 
 
-def replace(text, made):
+def replace(text, made, begin=BEGIN, end=END):
     """text with what is between the markers replaced."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"it needs one line {BEGIN} and one {END}")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n\n{made}\n{END}{after}"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"it needs one line {begin} and one {end}")
+    before, rest = text.split(begin)
+    after = rest.split(end)[1]
+    return f"{before}{begin}\n\n{made}\n{end}{after}"
 
 
 def main():

@@ -39,8 +39,8 @@ if [ "${HSMSIGN_PROGRAMS:-yes}" = no ]; then
 else
     ./test/install.sh --programs
 fi
-# What the table of programs in the README is made from (programs_table.py).
-export HSMSIGN_RESULTS=$PWD/build/programs.tsv
+# What the tables in the README are made from (programs_table.py, tokens_table.py).
+export HSMSIGN_RESULTS=$PWD/build/programs.tsv HSMSIGN_TOKENS=$PWD/build/tokens.tsv
 if [ -n "$matrix" ]; then
     setsid ./test/matrix.sh make "$matrix" &
     maker=$!
@@ -76,7 +76,7 @@ run() { # title, build directory, log base, options
 }
 
 setup build -Dwerror=true
-rm -f "$HSMSIGN_RESULTS"
+rm -f "$HSMSIGN_RESULTS" "$HSMSIGN_TOKENS"
 run 'all tests' build testlog
 
 if [ $quick = no ]; then

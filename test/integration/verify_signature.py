@@ -14,6 +14,7 @@ GnuTLS verifies most of what the matrix makes; this does the rest: salts that
 GnuTLS refuses, bare signatures, CMP.  Debian's interpreter is named above
 since Debian's modules are wanted: PyCryptodome, python3-ecdsa.
 """
+import hashlib
 import sys
 
 from Cryptodome.Hash import SHA256
@@ -128,12 +129,24 @@ class Signer:
 
             VerifyingKey.from_der(self.spki).verify(signature, message)
         elif self.type != RSA_ENCRYPTION:
-            DSS.new(ECC.import_key(self.spki), "fips-186-3", "der").verify(
-                SHA256.new(message), signature)
+            key = ECC.import_key(self.spki)
+            if key.curve == "NIST P-256":
+                DSS.new(key, "fips-186-3", "der").verify(SHA256.new(message), signature)
+            else:
+                verify_ecdsa(self.spki, message, signature)
         elif self.salt is None:
             pkcs1_15.new(self.key).verify(SHA256.new(message), signature)
         else:
             pss.new(self.key, salt_bytes=self.salt).verify(SHA256.new(message), signature)
+
+
+def verify_ecdsa(spki, message, signature):
+    """With larger curves, for which PyCryptodome wants longer digests."""
+    # Here, since it is slow to load.
+    from ecdsa import VerifyingKey, util
+
+    VerifyingKey.from_der(spki).verify(
+        signature, message, hashfunc=hashlib.sha256, sigdecode=util.sigdecode_der)
 
 
 def verify_raw(signer, data, document):

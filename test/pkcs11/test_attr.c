@@ -29,8 +29,8 @@ static struct token {
     bool stops;                         /* at the first that it lacks */
     bool small_is_untouched;            /* a length that does not do stays */
     bool exact_numbers; /* NSS: a CK_ULONG wants its own size, no larger */
-    CK_ULONG lie;                       /* added to every length */
-    CK_RV fail;                         /* of call number fail_at, from 1 */
+    CK_ULONG lie;       /* added to every length */
+    CK_RV fail;         /* of call number fail_at, from 1 */
     size_t fail_at;
     size_t calls;
     CK_ULONG asked[64]; /* attributes in each call */
