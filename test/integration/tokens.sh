@@ -49,13 +49,12 @@ reason() {
 
 # until_true SECONDS COMMAND...: polls
 until_true() {
-    local i
+    local end=$((SECONDS + $1))
 
-    for ((i = 0; i < $1 * 20; i++)); do
-        "${@:2}" > /dev/null 2>&1 && return 0
+    until "${@:2}"; do
+        [ "$SECONDS" -lt "$end" ] || return 1
         sleep 0.05
     done
-    return 1
 }
 
 # daemon NAME COMMAND...: it ends with this shell
@@ -92,7 +91,7 @@ find_module() {
     return 1
 }
 
-# A key by pkcs11-tool, and its public half as GnuTLS reads it from the token.
+# A key by pkcs11-tool, and its public half as another tool reads it from the token.
 tool_key() { # kind
     local -A types=([rsa2048]=rsa:2048 [p256]=EC:prime256v1 [p384]=EC:secp384r1
         [ed25519]=EC:edwards25519)
@@ -104,10 +103,16 @@ tool_key() { # kind
         tool_public "$1"
 }
 
+# pkcs11-tool 0.23 reads no P-384; p11tool cannot start opencryptoki 3.23.
 tool_public() { # kind
-    GNUTLS_PIN=$pin p11tool --provider "$module" --login --outfile told.pub \
-        --export "pkcs11:token=$label;object=own-$1;type=public" &&
+    if GNUTLS_PIN=$pin p11tool --provider "$module" --login --outfile told.pub \
+        --export "pkcs11:token=$label;object=own-$1;type=public"; then
         plain pkey -pubin -in told.pub -out "own-$1.pub"
+    else
+        pkcs11-tool --module "$module" --token-label "$label" --login --pin "$pin" \
+            --read-object --type pubkey --label "own-$1" --output-file told.der &&
+            plain pkey -pubin -inform DER -in told.der -out "own-$1.pub"
+    fi
 }
 
 # ---- SoftHSM ----
@@ -137,7 +142,7 @@ start_p11_kit() {
     daemon p11-kit p11-kit server --foreground --provider "$SOFTHSM2_MODULE" \
         -n "$WORK/p11-kit.socket" 'pkcs11:token=soft'
     export P11_KIT_SERVER_ADDRESS=unix:path=$WORK/p11-kit.socket
-    until_true 20 test -S p11-kit.socket
+    until_true 30 test -S p11-kit.socket
 }
 
 own_key_p11_kit() {
@@ -212,7 +217,7 @@ start_opencryptoki() {
         mount --bind slots.conf /etc/opencryptoki/opencryptoki.conf || return 1
     label=lite pin=12345678
     pkcsslotd < /dev/null || return 1
-    until_true 20 pkcsconf -t || return 1
+    until_true 30 pkcsconf -t || return 1
     # The SO's first PIN is 87654321, and has to be changed before the user's.
     printf '%s\n' 87654321 $label | pkcsconf -I -c 3 &&
         printf '%s\n' 87654321 76543210 76543210 | pkcsconf -P -c 3 &&
@@ -234,12 +239,12 @@ start_tpm2() {
     daemon bus dbus-daemon --session --nofork --nopidfile --nosyslog \
         --address="unix:path=$WORK/bus"
     export DBUS_SESSION_BUS_ADDRESS=unix:path=$WORK/bus
-    until_true 20 test -S bus && until_true 20 test -S swtpm.ctrl || return 1
+    until_true 30 test -S bus && until_true 30 test -S swtpm.ctrl || return 1
     daemon abrmd tpm2-abrmd --session --allow-root --tcti "swtpm:path=$WORK/swtpm"
     export TPM2_PKCS11_STORE=$WORK/store TPM2_PKCS11_TCTI=tabrmd:bus_type=session
     export TPM2TOOLS_TCTI=$TPM2_PKCS11_TCTI TSS2_LOG=all+NONE
     label=tpm pin=1234
-    until_true 20 tpm2_ptool init --path store &&
+    until_true 30 tpm2_ptool init --path store &&
         tpm2_ptool addtoken --pid=1 --sopin=12345678 --userpin=$pin --label=$label \
             --path store
 }
