@@ -112,8 +112,9 @@ with SHA-256; other PSS: with another digest for MGF1, and with SHA-3; yes: by t
 token, padded here: by hsmsign, signed with CKM_RSA_X_509. keygen: `hsmsign
 keygen` makes such keys. certificates: `hsmsign import-cert` stores them for such
 keys. threads: eight sign with one key. fork: parent and child sign, or the child
-alone. With each key that signs, `openssl` dgst, pkeyutl, req and cms (but Ed25519)
-and `hsmsign` keys, selfsign and sign work, and a signature takes two calls.
+alone. With each key that the token's own tool made, `openssl` dgst, pkeyutl, req and
+cms (but Ed25519: pkeyutl, req) and `hsmsign` keys, selfsign and sign work, and a
+signature takes two calls.
 """
 
 
