@@ -297,7 +297,7 @@ static CK_RV read_object(struct token *t, CK_OBJECT_CLASS class,
     bool is_cert = class == CKO_CERTIFICATE;
     struct p11_attrs attrs = { 0 };
     CK_RV rv = p11_attrs_read(
-        t->module->fl, t->session->handle, handle,
+        t->module, t->session->handle, handle,
         is_cert ? certificate_specs : key_specs,
         is_cert ? COUNT(certificate_specs) : COUNT(key_specs), &attrs);
 

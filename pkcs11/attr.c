@@ -31,7 +31,8 @@ CK_RV p11_objects_find(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
 
 static bool is_number(CK_ATTRIBUTE_TYPE type)
 {
-    return type == CKA_CLASS || type == CKA_KEY_TYPE;
+    return type == CKA_CLASS || type == CKA_KEY_TYPE ||
+           type == CKA_PARAMETER_SET;
 }
 
 /*
@@ -48,6 +49,7 @@ static CK_ULONG buffer_size(const struct p11_attr_spec *spec, CK_ULONG growth)
 }
 
 static bool attrs_layout(struct p11_attrs *attrs,
+                         const struct p11_vendor *vendor,
                          const struct p11_attr_spec *specs, size_t n,
                          CK_ULONG growth)
 {
@@ -67,10 +69,10 @@ static bool attrs_layout(struct p11_attrs *attrs,
     for (size_t i = 0; i < n; i++) {
         CK_ATTRIBUTE *attr = &attrs->attr[i];
 
-        attr->type = specs[i].type;
+        attr->type = p11_vendor_number(vendor, P11_CKA, specs[i].type);
         attr->pValue = next;
         attr->ulValueLen = buffer_size(&specs[i], growth);
-        if (is_number(attr->type))
+        if (is_number(specs[i].type))
             memset(next, 0xff, sizeof(CK_ULONG));
         next += attr->ulValueLen;
     }
@@ -79,12 +81,13 @@ static bool attrs_layout(struct p11_attrs *attrs,
 }
 
 /* Whether the token wrote nothing: no number is CK_UNAVAILABLE_INFORMATION. */
-static bool is_untouched(const CK_ATTRIBUTE *attr, CK_ULONG size)
+static bool is_untouched(const CK_ATTRIBUTE *attr,
+                         const struct p11_attr_spec *spec, CK_ULONG size)
 {
     static const CK_ULONG none = CK_UNAVAILABLE_INFORMATION;
 
     return attr->ulValueLen == size &&
-           (!is_number(attr->type) ||
+           (!is_number(spec->type) ||
             memcmp(attr->pValue, &none, sizeof(none)) == 0);
 }
 
@@ -109,7 +112,7 @@ static CK_RV attrs_settle(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
         CK_ULONG size = buffer_size(&specs[i], growth);
         CK_RV rv = CKR_OK;
 
-        if (partial && is_untouched(attr, size))
+        if (partial && is_untouched(attr, &specs[i], size))
             rv = P11_CALL(fl, C_GetAttributeValue, session, object, attr, 1);
         if (rv != CKR_OK && !is_partial(rv))
             return rv;
@@ -122,17 +125,34 @@ static CK_RV attrs_settle(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
     return CKR_OK;
 }
 
-CK_RV p11_attrs_read(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
+/* From the token's numbers to the standard's. */
+static void to_standard(CK_ATTRIBUTE *attr, CK_ATTRIBUTE_TYPE type,
+                        const struct p11_vendor *vendor)
+{
+    CK_ULONG number;
+
+    attr->type = type;
+    if ((type != CKA_KEY_TYPE && type != CKA_PARAMETER_SET) ||
+        attr->ulValueLen != sizeof(number))
+        return;
+    memcpy(&number, attr->pValue, sizeof(number));
+    number = p11_standard_number(
+        vendor, type == CKA_KEY_TYPE ? P11_CKK : P11_CKP, number);
+    memcpy(attr->pValue, &number, sizeof(number));
+}
+
+CK_RV p11_attrs_read(const struct p11_module *module, CK_SESSION_HANDLE session,
                      CK_OBJECT_HANDLE object, const struct p11_attr_spec *specs,
                      size_t n, struct p11_attrs *attrs)
 {
     static const CK_ULONG growths[] = { 1, ATTR_GROWTH };
+    CK_FUNCTION_LIST *fl = module->fl;
     CK_ULONG growth = 1;
     CK_RV rv = CKR_BUFFER_TOO_SMALL;
 
     for (size_t i = 0; i < 2 && rv == CKR_BUFFER_TOO_SMALL; i++) {
         growth = growths[i];
-        if (!attrs_layout(attrs, specs, n, growth))
+        if (!attrs_layout(attrs, &module->vendor, specs, n, growth))
             return CKR_HOST_MEMORY;
         rv = P11_CALL(fl, C_GetAttributeValue, session, object, attrs->attr,
                       (CK_ULONG)n);
@@ -143,6 +163,8 @@ CK_RV p11_attrs_read(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
                           rv != CKR_OK);
     if (rv != CKR_OK)
         p11_attrs_clear(attrs);
+    for (size_t i = 0; i < attrs->count; i++)
+        to_standard(&attrs->attr[i], specs[i].type, &module->vendor);
     return rv;
 }
 

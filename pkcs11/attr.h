@@ -9,7 +9,7 @@
 #define HSMSIGN_ATTR_H
 
 #include <stdbool.h>
-#include "rv.h"
+#include "module.h"
 
 /*
  * Up to max handles of the objects that have the n attributes of tmpl.  One
@@ -42,12 +42,13 @@ struct p11_attrs {
  * have, does not give, or does not fit in eight times its expected size is
  * absent from the answer; that is no error.  Costs one call; a second one
  * only if a value was larger than expected, or if the token stopped at an
- * attribute that it does not know.
+ * attribute that it does not know.  A vendor's numbers of types and values
+ * become the standard's.
  *
  * Returns CKR_OK, CKR_HOST_MEMORY, or what C_GetAttributeValue answered.
  * *attrs must be all zero or cleared, and is to be cleared.
  */
-CK_RV p11_attrs_read(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
+CK_RV p11_attrs_read(const struct p11_module *module, CK_SESSION_HANDLE session,
                      CK_OBJECT_HANDLE object, const struct p11_attr_spec *specs,
                      size_t n, struct p11_attrs *attrs);
 

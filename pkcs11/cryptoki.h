@@ -27,6 +27,29 @@ struct p11_eddsa_params { /* CK_EDDSA_PARAMS, which 2.40 headers lack */
     CK_BYTE *pContextData;
 };
 
+/* PKCS #11 v3.2, 6.67: ML-DSA. */
+#ifndef CKK_ML_DSA
+#define CKK_ML_DSA              0x4aUL
+#define CKM_ML_DSA_KEY_PAIR_GEN 0x1cUL
+#define CKM_ML_DSA              0x1dUL
+#define CKP_ML_DSA_44           1UL
+#define CKP_ML_DSA_65           2UL
+#define CKP_ML_DSA_87           3UL
+#endif
+#ifndef CKA_PARAMETER_SET
+#define CKA_PARAMETER_SET 0x61dUL
+#endif
+#ifndef CKH_HEDGE_PREFERRED
+#define CKH_HEDGE_PREFERRED        0UL
+#define CKH_DETERMINISTIC_REQUIRED 2UL
+#endif
+
+struct p11_sign_context { /* CK_SIGN_ADDITIONAL_CONTEXT */
+    CK_ULONG hedgeVariant;
+    CK_BYTE *pContext;
+    CK_ULONG ulContextLen;
+};
+
 /* PKCS #11 v3.0, 2.1.7 and 2.24: SHA-3. */
 #ifndef CKM_SHA3_224
 #define CKM_SHA3_224 0x2b5UL

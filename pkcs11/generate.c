@@ -33,6 +33,7 @@ static const struct way {
     /* In octal, as 'e' is a hexadecimal digit too. */
     { CKK_EC_EDWARDS, CKM_EC_EDWARDS_KEY_PAIR_GEN, "\x06\x03\x2b\x65\x70",
       "\023\014edwards25519" },
+    { CKK_ML_DSA, CKM_ML_DSA_KEY_PAIR_GEN, NULL, NULL },
 };
 
 /* What to ask for, by how much it matters. */
@@ -129,7 +130,11 @@ static CK_RV ask(struct p11_slot *slot, struct p11_session *session,
                  enum demand demand, CK_OBJECT_HANDLE *private_key)
 {
     static const unsigned char exponent[] = { 1, 0, 1 };
-    CK_MECHANISM mechanism = { way->mechanism, NULL, 0 };
+    const struct p11_vendor *vendor = &slot->module->vendor;
+    CK_MECHANISM mechanism = {
+        p11_vendor_number(vendor, P11_CKM, way->mechanism), NULL, 0
+    };
+    CK_ULONG set = p11_vendor_number(vendor, P11_CKP, new->parameter_set);
     CK_OBJECT_HANDLE public_key = 0;
     struct template public, private;
 
@@ -138,6 +143,9 @@ static CK_RV ask(struct p11_slot *slot, struct p11_session *session,
     if (new->type == CKK_RSA) {
         put(&public, CKA_MODULUS_BITS, &new->bits, sizeof(new->bits));
         put(&public, CKA_PUBLIC_EXPONENT, exponent, sizeof(exponent));
+    } else if (new->type == CKK_ML_DSA) {
+        put(&public, p11_vendor_number(vendor, P11_CKA, CKA_PARAMETER_SET),
+            &set, sizeof(set));
     } else if (way->other != NULL) {
         put(&public, CKA_EC_PARAMS, way->other, strlen(way->other));
     } else {
@@ -217,8 +225,8 @@ CK_RV p11_generate_read(struct p11_slot *slot, struct p11_session *session,
         { CKA_DERIVE, sizeof(CK_BBOOL) },
     };
     struct p11_attrs attrs = { 0 };
-    CK_RV rv = p11_attrs_read(slot->module->fl, session->handle, private_key,
-                              specs, COUNT(specs), &attrs);
+    CK_RV rv = p11_attrs_read(slot->module, session->handle, private_key, specs,
+                              COUNT(specs), &attrs);
 
     if (rv != CKR_OK)
         return p11_error_call(err, rv, "C_GetAttributeValue", slot->where);

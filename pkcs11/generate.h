@@ -17,9 +17,10 @@
 
 /* What to make.  Owns nothing. */
 struct p11_new_key {
-    const char *name; /* of its type, for messages: "rsa:3072" */
-    CK_KEY_TYPE type; /* CKK_RSA, CKK_EC, CKK_EC_EDWARDS */
-    CK_ULONG bits;    /* RSA; the exponent is 65537 */
+    const char *name;       /* of its type, for messages: "rsa:3072" */
+    CK_KEY_TYPE type;       /* CKK_RSA, CKK_EC, CKK_EC_EDWARDS, CKK_ML_DSA */
+    CK_ULONG bits;          /* RSA; the exponent is 65537 */
+    CK_ULONG parameter_set; /* ML-DSA: CKP_ML_DSA_* */
     /* The others: the curve's object identifier in DER. */
     const unsigned char *params;
     size_t params_len;

@@ -18,7 +18,7 @@
 #include "retry.h"
 #include "session.h"
 
-/* Expected sizes: RSA 8192, any named curve or its PrintableString. */
+/* Expected sizes: RSA 8192, any named curve or its name, ML-DSA-87. */
 static const struct p11_attr_spec private_specs[] = {
     { CKA_KEY_TYPE, sizeof(CK_KEY_TYPE) },
     { CKA_LABEL, 128 },
@@ -29,8 +29,9 @@ static const struct p11_attr_spec private_specs[] = {
     { CKA_PUBLIC_EXPONENT, 16 },
     { CKA_EC_PARAMS, 64 },
     { CKA_EC_POINT, 160 },
-    { CKA_PUBLIC_KEY_INFO, 1200 },
+    { CKA_PUBLIC_KEY_INFO, 2700 },
     { CKA_CHECK_VALUE, 16 },
+    { CKA_PARAMETER_SET, sizeof(CK_ULONG) },
     /* Last: see P11_QUIRK_NO_ALLOWED_MECHANISMS. */
     { CKA_ALLOWED_MECHANISMS, 32 * sizeof(CK_MECHANISM_TYPE) },
 };
@@ -38,7 +39,7 @@ static const struct p11_attr_spec private_specs[] = {
 /* If one of these differs, it is another key. */
 static const CK_ATTRIBUTE_TYPE identity[] = {
     CKA_KEY_TYPE,  CKA_LABEL,    CKA_ID,          CKA_MODULUS,
-    CKA_EC_PARAMS, CKA_EC_POINT, CKA_CHECK_VALUE,
+    CKA_EC_PARAMS, CKA_EC_POINT, CKA_CHECK_VALUE, CKA_PARAMETER_SET,
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
@@ -198,9 +199,9 @@ static CK_RV read_private(struct p11_key *key, struct p11_session *session,
 {
     const struct p11_module *module = key->slot->module;
     bool allowed = (module->quirks & P11_QUIRK_NO_ALLOWED_MECHANISMS) == 0;
-    CK_RV rv = p11_attrs_read(
-        module->fl, session->handle, found->handle, private_specs,
-        COUNT(private_specs) - (allowed ? 0 : 1), &found->attrs);
+    CK_RV rv =
+        p11_attrs_read(module, session->handle, found->handle, private_specs,
+                       COUNT(private_specs) - (allowed ? 0 : 1), &found->attrs);
 
     if (rv != CKR_OK)
         p11_error_call(err, rv, "C_GetAttributeValue", key->where);
@@ -477,15 +478,23 @@ static CK_RV sign_with(struct p11_key *key, struct p11_session *session,
     }
 }
 
-CK_RV p11_key_sign(struct p11_key *key, CK_MECHANISM *mechanism,
+CK_MECHANISM_TYPE p11_key_mechanism(const struct p11_key *key,
+                                    CK_MECHANISM_TYPE standard)
+{
+    return p11_vendor_number(&key->slot->module->vendor, P11_CKM, standard);
+}
+
+CK_RV p11_key_sign(struct p11_key *key, const CK_MECHANISM *mechanism,
                    const unsigned char *in, size_t len, unsigned char *sig,
                    size_t *sig_len, struct p11_error *err)
 {
-    struct signing op = { mechanism, in, len, sig, (CK_ULONG)*sig_len };
+    CK_MECHANISM own = *mechanism;
+    struct signing op = { &own, in, len, sig, (CK_ULONG)*sig_len };
     struct p11_retry retry = { 0 };
     struct p11_session *session;
     CK_RV rv;
 
+    own.mechanism = p11_key_mechanism(key, mechanism->mechanism);
     do {
         rv = p11_session_borrow(key->slot, &session, err);
         if (rv != CKR_OK)

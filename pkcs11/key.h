@@ -50,14 +50,14 @@ CK_RV p11_key_open(struct p11_slot *slot, CK_OBJECT_HANDLE handle,
                    struct p11_error *err);
 void p11_key_free(struct p11_key *key);
 
-/* CKK_RSA, CKK_EC, CKK_EC_EDWARDS, or another. */
+/* CKK_RSA, CKK_EC, CKK_EC_EDWARDS, CKK_ML_DSA, or another. */
 CK_KEY_TYPE p11_key_type(const struct p11_key *key);
 
 /*
  * The attributes that were read from the private object; those which a token
  * does not have are absent: CKA_LABEL, CKA_ID, CKA_SIGN, CKA_MODULUS,
  * CKA_PUBLIC_EXPONENT, CKA_EC_PARAMS, CKA_EC_POINT, CKA_PUBLIC_KEY_INFO,
- * CKA_CHECK_VALUE, CKA_ALLOWED_MECHANISMS.
+ * CKA_CHECK_VALUE, CKA_PARAMETER_SET, CKA_ALLOWED_MECHANISMS.
  */
 const struct p11_attrs *p11_key_attrs(const struct p11_key *key);
 
@@ -80,10 +80,15 @@ bool p11_key_may_sign(const struct p11_key *key);
 bool p11_key_handle(struct p11_key *key, CK_OBJECT_HANDLE *handle,
                     unsigned long *epoch);
 
+/* The token's own number of a mechanism, or the standard's if it has none. */
+CK_MECHANISM_TYPE p11_key_mechanism(const struct p11_key *key,
+                                    CK_MECHANISM_TYPE standard);
+
 /*
  * Sign in one part: C_SignInit, C_Sign (PKCS #11 v2.40, 5.11), and between
  * them C_Login if the key has CKA_ALWAYS_AUTHENTICATE.
  *
+ * mechanism by the standard's number
  * in, len   what the mechanism takes, in bytes
  * sig       buffer for the signature
  * sig_len   its size in bytes; receives the signature's
@@ -93,7 +98,7 @@ bool p11_key_handle(struct p11_key *key, CK_OBJECT_HANDLE *handle,
  * URI meanwhile names another key, what p11_session_borrow() returns, or what
  * a call answered.  Blocks; any number of threads may sign with one key.
  */
-CK_RV p11_key_sign(struct p11_key *key, CK_MECHANISM *mechanism,
+CK_RV p11_key_sign(struct p11_key *key, const CK_MECHANISM *mechanism,
                    const unsigned char *in, size_t len, unsigned char *sig,
                    size_t *sig_len, struct p11_error *err);
 
@@ -121,8 +126,9 @@ enum p11_public_by {
 
 /*
  * A public key or certificate object: CKA_CLASS, CKA_KEY_TYPE, CKA_MODULUS,
- * CKA_PUBLIC_EXPONENT, CKA_EC_PARAMS, CKA_EC_POINT; CKA_VALUE, a DER
- * certificate, for certificates only.  Returns true to end the search.
+ * CKA_PUBLIC_EXPONENT, CKA_EC_PARAMS, CKA_EC_POINT; CKA_PARAMETER_SET and
+ * CKA_VALUE of an ML-DSA public key; CKA_VALUE, a DER certificate, without
+ * CKA_KEY_TYPE of a certificate.  Returns true to end the search.
  */
 typedef bool p11_public_visit(void *arg, const struct p11_attrs *attrs);
 
@@ -131,7 +137,7 @@ typedef bool p11_public_visit(void *arg, const struct p11_attrs *attrs);
  * and secret keys are passed over by class; their values are never asked for.
  * Nothing is searched for when the private key lacks the attribute.  Returns
  * CKR_OK or what a call answered.  Blocks: three calls for the search, one
- * for each object, two for a certificate.
+ * for each object, two for a certificate or an ML-DSA key.
  */
 CK_RV p11_key_find_public(struct p11_key *key, enum p11_public_by by,
                           p11_public_visit *visit, void *arg,

@@ -190,6 +190,7 @@ static struct p11_module *module_new(const struct p11_module_config *config)
     m->refs = 1;
     m->path = strdup(config->path);
     m->quirks = config->quirks | p11_quirks(config->path);
+    m->vendor = config->vendor;
     m->max_sessions = config->max_sessions;
     m->max_idle = config->max_idle;
     m->deadline = config->deadline;

@@ -27,6 +27,7 @@
 #include <time.h>
 #include "cryptoki.h"
 #include "rv.h"
+#include "vendor.h"
 
 struct p11_slot;
 
@@ -40,6 +41,7 @@ struct p11_module_config {
     const char *path;           /* for dlopen */
     const char *init_args;      /* C_Initialize's pReserved; NULL: none */
     unsigned quirks;            /* P11_QUIRK_*, added to the table's */
+    struct p11_vendor vendor;   /* the token's own numbers */
     unsigned long max_sessions; /* open at once for each token */
     unsigned long max_idle;     /* of these, kept when idle; one always is */
     unsigned long deadline; /* of p11_retry(), in milliseconds; 0: no waiting */
@@ -54,6 +56,7 @@ struct p11_module {
     char *path;
     char *init_args;
     unsigned quirks;
+    struct p11_vendor vendor;
     unsigned long max_sessions, max_idle, deadline;
     bool initialised; /* by us, so that we finalise it */
     /* At the next use: in a fork's child, or where a restart has failed. */

@@ -23,6 +23,15 @@ static const struct p11_attr_spec public_specs[] = {
     { CKA_EC_POINT, 160 },
 };
 
+/* Of public keys that have no other value. */
+static const struct p11_attr_spec ml_dsa_specs[] = {
+    { CKA_KEY_TYPE, sizeof(CK_KEY_TYPE) },
+    { CKA_LABEL, 128 },
+    { CKA_ID, 128 },
+    { CKA_PARAMETER_SET, sizeof(CK_ULONG) },
+    { CKA_VALUE, 2592 },
+};
+
 static const struct p11_attr_spec certificate_specs[] = {
     { CKA_ID, 128 },
     { CKA_VALUE, 8192 },
@@ -214,10 +223,15 @@ static CK_RV read_once(struct p11_objects *objects, struct p11_object *object,
     if (p11_slot_epoch(slot) != objects->epoch)
         return p11_error_call(err, P11_STALE, "C_GetAttributeValue",
                               slot->where);
-    rv = p11_attrs_read(slot->module->fl, session->handle, object->handle,
+    rv = p11_attrs_read(slot->module, session->handle, object->handle,
                         cert ? certificate_specs : public_specs,
                         cert ? COUNT(certificate_specs) : COUNT(public_specs),
                         &object->attrs);
+    if (p11_attrs_ulong(&object->attrs, CKA_KEY_TYPE, CKK_RSA) == CKK_ML_DSA) {
+        p11_attrs_clear(&object->attrs);
+        rv = p11_attrs_read(slot->module, session->handle, object->handle,
+                            ml_dsa_specs, COUNT(ml_dsa_specs), &object->attrs);
+    }
     if (rv != CKR_OK)
         p11_error_call(err, rv, "C_GetAttributeValue", slot->where);
     return rv;

@@ -62,7 +62,8 @@ CK_RV p11_objects_search(struct p11_slot *slot, const struct p11_query *query,
 /*
  * Read the attributes of the i-th, unless they were: of a public key
  * CKA_KEY_TYPE, CKA_LABEL, CKA_ID, CKA_MODULUS, CKA_PUBLIC_EXPONENT,
- * CKA_EC_PARAMS, CKA_EC_POINT; of a certificate CKA_ID and CKA_VALUE (DER).
+ * CKA_EC_PARAMS, CKA_EC_POINT, or if it is ML-DSA, with one call more,
+ * CKA_PARAMETER_SET and CKA_VALUE; of a certificate CKA_ID and CKA_VALUE (DER).
  * Not for private keys: p11_key_open().  Returns CKR_OK, CKR_HOST_MEMORY,
  * CKR_OBJECT_HANDLE_INVALID for one that is gone, CKR_DEVICE_ERROR if the
  * token was restarted since the search, or what a call answered.  Blocks.

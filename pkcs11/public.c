@@ -5,7 +5,8 @@
  * One search without CKA_CLASS finds public keys and certificates together.
  * It also finds private and secret keys, whose CKA_VALUE is the secret
  * itself: that attribute is therefore asked for only once the class is known
- * to be a certificate's, in a call of its own.
+ * to be a certificate's, or a public key's that has nothing else, in a call of
+ * its own.
  */
 #include "calls.h"
 #include "key.h"
@@ -25,9 +26,16 @@ static const struct p11_attr_spec public_specs[] = {
     { CKA_EC_POINT, 160 },
 };
 
+static const struct p11_attr_spec ml_dsa_specs[] = {
+    { CKA_CLASS, sizeof(CK_OBJECT_CLASS) },
+    { CKA_KEY_TYPE, sizeof(CK_KEY_TYPE) },
+    { CKA_PARAMETER_SET, sizeof(CK_ULONG) },
+    { CKA_VALUE, 2592 },
+};
+
 static const struct p11_attr_spec certificate_specs[] = {
     { CKA_CLASS, sizeof(CK_OBJECT_CLASS) },
-    { CKA_VALUE, 4096 },
+    { CKA_VALUE, 8192 },
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
@@ -42,22 +50,28 @@ static const struct {
 };
 
 /* The attributes of a public key or certificate; empty for anything else. */
-static CK_RV read_candidate(CK_FUNCTION_LIST *fl, struct p11_session *session,
+static CK_RV read_candidate(const struct p11_module *module,
+                            struct p11_session *session,
                             CK_OBJECT_HANDLE object, struct p11_attrs *attrs)
 {
     CK_OBJECT_CLASS class;
-    CK_RV rv = p11_attrs_read(fl, session->handle, object, public_specs,
+    CK_KEY_TYPE type;
+    CK_RV rv = p11_attrs_read(module, session->handle, object, public_specs,
                               COUNT(public_specs), attrs);
 
     if (rv != CKR_OK)
         return rv;
     class = p11_attrs_ulong(attrs, CKA_CLASS, CK_UNAVAILABLE_INFORMATION);
-    if (class == CKO_PUBLIC_KEY)
+    type = p11_attrs_ulong(attrs, CKA_KEY_TYPE, CK_UNAVAILABLE_INFORMATION);
+    if (class == CKO_PUBLIC_KEY && type != CKK_ML_DSA)
         return CKR_OK;
     p11_attrs_clear(attrs);
+    if (class == CKO_PUBLIC_KEY)
+        return p11_attrs_read(module, session->handle, object, ml_dsa_specs,
+                              COUNT(ml_dsa_specs), attrs);
     if (class != CKO_CERTIFICATE)
         return CKR_OK;
-    return p11_attrs_read(fl, session->handle, object, certificate_specs,
+    return p11_attrs_read(module, session->handle, object, certificate_specs,
                           COUNT(certificate_specs), attrs);
 }
 
@@ -84,7 +98,7 @@ static CK_RV search(struct p11_key *key, struct p11_session *session,
 
         if (found[i] == own)
             continue;
-        rv = read_candidate(key->slot->module->fl, session, found[i], &attrs);
+        rv = read_candidate(key->slot->module, session, found[i], &attrs);
         if (rv != CKR_OK)
             p11_error_call(err, rv, "C_GetAttributeValue", key->where);
         else if (attrs.count > 0) {

@@ -21,7 +21,7 @@ static const struct {
 } mechanism_keys[] = {
     { CKM_RSA_PKCS, CKK_RSA },     { CKM_RSA_PKCS_PSS, CKK_RSA },
     { CKM_RSA_X_509, CKK_RSA },    { CKM_ECDSA, CKK_EC },
-    { CKM_EDDSA, CKK_EC_EDWARDS },
+    { CKM_EDDSA, CKK_EC_EDWARDS }, { CKM_ML_DSA, CKK_ML_DSA },
 };
 
 bool fake_listed(const CK_ULONG *list, CK_ULONG type)

@@ -14,8 +14,13 @@
 static const CK_ULONG none[] = { CK_UNAVAILABLE_INFORMATION };
 
 static const CK_MECHANISM_TYPE standard_mechanisms[] = {
-    CKM_RSA_PKCS, CKM_RSA_PKCS_PSS, CKM_RSA_X_509,
-    CKM_ECDSA,    CKM_EDDSA,        CK_UNAVAILABLE_INFORMATION
+    CKM_RSA_PKCS,
+    CKM_RSA_PKCS_PSS,
+    CKM_RSA_X_509,
+    CKM_ECDSA,
+    CKM_EDDSA,
+    CKM_ML_DSA,
+    CK_UNAVAILABLE_INFORMATION
 };
 
 const struct fake_profile fake_standard = {
@@ -121,6 +126,9 @@ static void add_common(struct collection *to, const struct fake *fake,
     add_bytes(to, CKA_MODULUS, &key->modulus);
     add_bytes(to, CKA_PUBLIC_EXPONENT, &key->exponent);
     add_bytes(to, CKA_EC_PARAMS, &key->ec_params);
+    if (key->parameter_set != 0)
+        add(to, CKA_PARAMETER_SET, &key->parameter_set,
+            sizeof(key->parameter_set));
     add_bytes(to, CKA_CHECK_VALUE, &key->check_value);
 }
 
@@ -150,6 +158,7 @@ static size_t add_private(struct fake *fake, size_t slot,
         sizeof(no));
     if (key->point_on_private)
         add_bytes(&object, CKA_EC_POINT, &key->ec_point);
+    add_bytes(&object, CKA_PUBLIC_KEY_INFO, &key->info);
     return fake_add_object(fake, slot, object.attributes, object.n);
 }
 
@@ -167,6 +176,7 @@ static size_t add_public(struct fake *fake, size_t slot,
         sizeof(no));
     add(&object, CKA_VERIFY, &yes, sizeof(yes));
     add_bytes(&object, CKA_EC_POINT, &key->ec_point);
+    add_bytes(&object, CKA_VALUE, &key->value);
     return fake_add_object(fake, slot, object.attributes, object.n);
 }
 

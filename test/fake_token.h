@@ -251,6 +251,9 @@ struct fake_key {
     struct fake_bytes id; /* CloudHSM: empty */
     struct fake_bytes modulus, exponent;   /* RSA */
     struct fake_bytes ec_params, ec_point; /* CKK_EC, CKK_EC_EDWARDS */
+    CK_ULONG parameter_set;                /* CKK_ML_DSA; 0: none */
+    struct fake_bytes value;               /* of the public half, the same */
+    struct fake_bytes info; /* CKA_PUBLIC_KEY_INFO of the private half */
     struct fake_bytes check_value;
     bool no_public;           /* only the private half is on the token */
     bool point_on_private;    /* standard profile: CKA_EC_POINT there too */

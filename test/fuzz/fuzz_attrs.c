@@ -223,6 +223,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static CK_FUNCTION_LIST functions = { .C_GetAttributeValue =
                                               get_attribute_value };
+    const struct p11_module module = { .fl = &functions };
     struct prov_ctx ctx = { .libctx = libctx };
     struct p11_attrs attrs = { 0 };
     CK_RV rv;
@@ -232,7 +233,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     token_rv = answers[data[1] % COUNT(answers)];
     read_answers(data + 2, size - 2);
-    rv = p11_attrs_read(&functions, 1, 1, specs, COUNT(specs), &attrs);
+    rv = p11_attrs_read(&module, 1, 1, specs, COUNT(specs), &attrs);
     fuzz_check(rv == CKR_OK || attrs.count == 0, "attributes of a failed call");
     fuzz_check(rv != CKR_ATTRIBUTE_TYPE_INVALID &&
                    rv != CKR_ATTRIBUTE_SENSITIVE,

@@ -94,6 +94,7 @@ static CK_RV get_attribute_value(CK_SESSION_HANDLE session,
 }
 
 static CK_FUNCTION_LIST list = { .C_GetAttributeValue = get_attribute_value };
+static struct p11_module module = { .fl = &list };
 
 static int token_setup(void **state)
 {
@@ -105,7 +106,7 @@ static int token_setup(void **state)
 static CK_RV read_specs(const struct p11_attr_spec *specs, size_t n,
                         struct p11_attrs *attrs)
 {
-    return p11_attrs_read(&list, 1, 2, specs, n, attrs);
+    return p11_attrs_read(&module, 1, 2, specs, n, attrs);
 }
 
 static void assert_attr(const struct p11_attrs *attrs, CK_ATTRIBUTE_TYPE type,

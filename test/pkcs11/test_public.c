@@ -23,14 +23,14 @@ static const CK_OBJECT_CLASS certificate = CKO_CERTIFICATE,
                              private_key = CKO_PRIVATE_KEY;
 static const unsigned char der[] = { 0x30, 0x03, 0x02, 0x01, 0x05 };
 /* Long enough not to fit at once. */
-static const unsigned char long_der[6000] = { 0x30, 0x82, [5999] = 0x77 };
+static const unsigned char long_der[9000] = { 0x30, 0x82, [8999] = 0x77 };
 
 /* What was visited. */
 struct visits {
     size_t n, stop_at; /* stop_at 0: never */
     CK_OBJECT_CLASS class[32];
     size_t value_len[32];
-    unsigned char last[6000];
+    unsigned char last[9000];
 };
 
 static bool visit(void *arg, const struct p11_attrs *attrs)
@@ -136,6 +136,31 @@ static void test_certificate_is_read_in_two_calls(void **state)
         assert_int_equal(visits.value_len[0], values[i].len);
         assert_memory_equal(visits.last, values[i].data, values[i].len);
         assert_calls(f, calls[i]);
+        fake_remove_object(f->fake, object);
+    }
+}
+
+/* All that there is of it is CKA_VALUE, which is a private key's secret. */
+static void test_ml_dsa_public_key_is_read_in_two_calls(void **state)
+{
+    static const CK_OBJECT_CLASS public_key = CKO_PUBLIC_KEY;
+    static const CK_KEY_TYPE type = CKK_ML_DSA;
+    static const CK_OBJECT_CLASS *const classes[] = { &public_key,
+                                                      &private_key };
+    struct fixture *f = *state;
+
+    fake_remove_object(f->fake, f->pair.public_key);
+    for (size_t i = 0; i < COUNT(classes); i++) {
+        struct visits visits = { 0 };
+        size_t object = add_object(f, classes[i], long_der, 2592);
+
+        fake_set_attribute(f->fake, object, CKA_KEY_TYPE, &type, sizeof(type));
+        find(f, P11_BY_ID, &visits);
+        assert_int_equal(visits.n, i == 0);
+        assert_int_equal(visits.value_len[0], i == 0 ? 2592 : 0);
+        assert_calls(f, i == 0 ? SEARCH_CALLS READ_CALL READ_CALL
+                               : SEARCH_CALLS READ_CALL);
+        assert_only_certificates_were_asked(f);
         fake_remove_object(f->fake, object);
     }
 }
@@ -296,6 +321,7 @@ int main(void)
         TEST_KEY(test_public_key_is_found_by_each_tie),
         TEST_KEY(test_attributes_of_the_public_key_are_given),
         TEST_KEY(test_certificate_is_read_in_two_calls),
+        TEST_KEY(test_ml_dsa_public_key_is_read_in_two_calls),
         TEST_KEY(test_search_by_check_value_is_for_public_keys),
         TEST_KEY(test_value_of_private_and_secret_keys_is_never_asked_for),
         TEST_KEY(test_own_object_is_passed_over_without_a_call),
