@@ -32,7 +32,9 @@ enum { TYPE, LABEL, KEY_ID, IF_MISSING, TOKEN };
 static const struct cli_option options[] = {
     [TYPE] = { "type", "TYPE", true,
                "rsa:2048, rsa:3072, rsa:4096, ec:P-256, ec:P-384,\n"
-               "                      ec:P-521 or ed25519" },
+               "                      ec:P-521, ed25519, ml-dsa-44, ml-dsa-65 "
+               "or\n"
+               "                      ml-dsa-87" },
     [LABEL] = { "label", "LABEL", true, "CKA_LABEL of both halves" },
     [KEY_ID] = { "id", "HEX", false, "their CKA_ID (default: random)" },
     [IF_MISSING] = { "if-missing", NULL, false,
@@ -63,6 +65,9 @@ static const struct p11_new_key key_types[] = {
     { "ec:P-384", CKK_EC, CURVE("\x06\x05\x2b\x81\x04\x00\x22") },
     { "ec:P-521", CKK_EC, CURVE("\x06\x05\x2b\x81\x04\x00\x23") },
     { "ed25519", CKK_EC_EDWARDS, CURVE("\x06\x03\x2b\x65\x70") },
+    { "ml-dsa-44", CKK_ML_DSA, .parameter_set = CKP_ML_DSA_44 },
+    { "ml-dsa-65", CKK_ML_DSA, .parameter_set = CKP_ML_DSA_65 },
+    { "ml-dsa-87", CKK_ML_DSA, .parameter_set = CKP_ML_DSA_87 },
 };
 
 /* Owns nothing but the token. */
@@ -85,8 +90,8 @@ static int parse_type(struct job *job, const char *name)
     }
     return cli_usage("keygen",
                      "--type is rsa:2048, rsa:3072, rsa:4096, "
-                     "ec:P-256, ec:P-384, ec:P-521 or ed25519, "
-                     "not %s",
+                     "ec:P-256, ec:P-384, ec:P-521, ed25519, ml-dsa-44, "
+                     "ml-dsa-65 or ml-dsa-87, not %s",
                      name);
 }
 

@@ -242,7 +242,7 @@ static int choose_algorithm(struct job *job)
     if (name != NULL && own_hash && job->format == RAW)
         return cli_usage("sign", "--digest is not for raw %s signatures",
                          EVP_PKEY_get0_type_name(s->key));
-    /* RFC 8419, 3.1: with signed attributes Ed25519 goes with SHA-512. */
+    /* RFC 8419, 3.1 and 9882, 3.3: with signed attributes, with SHA-512. */
     if (name == NULL)
         name = own_hash ? "sha512" : "sha256";
     s->md = job->md = EVP_MD_fetch(NULL, name, NULL);

@@ -28,6 +28,7 @@ static const struct p11_attr_spec key_specs[] = {
     { CKA_KEY_TYPE, sizeof(CK_KEY_TYPE) },
     { CKA_MODULUS, 1024 },
     { CKA_EC_PARAMS, 64 },
+    { CKA_PARAMETER_SET, sizeof(CK_ULONG) },
     { CKA_SIGN, sizeof(CK_BBOOL) },
     { CKA_DECRYPT, sizeof(CK_BBOOL) },
     { CKA_UNWRAP, sizeof(CK_BBOOL) },
@@ -39,7 +40,7 @@ static const struct p11_attr_spec key_specs[] = {
 static const struct p11_attr_spec certificate_specs[] = {
     { CKA_LABEL, 128 },
     { CKA_ID, 128 },
-    { CKA_VALUE, 4096 },
+    { CKA_VALUE, 8192 },
 };
 
 const char *object_class_name(CK_OBJECT_CLASS class)
@@ -115,6 +116,27 @@ static int curve_of(const CK_ATTRIBUTE *params)
     return nid;
 }
 
+/* What kinds of key are called whose type says all. */
+static const struct {
+    CK_ULONG parameter_set;
+    const char *name, *kind;
+} ml_dsa[] = {
+    { CKP_ML_DSA_44, "ML-DSA-44", "ml-dsa-44" },
+    { CKP_ML_DSA_65, "ML-DSA-65", "ml-dsa-65" },
+    { CKP_ML_DSA_87, "ML-DSA-87", "ml-dsa-87" },
+};
+
+/* By the parameter set, or the name of libcrypto's key; NULL: neither. */
+static const char *ml_dsa_kind(CK_ULONG set, const EVP_PKEY *key)
+{
+    for (size_t i = 0; i < COUNT(ml_dsa); i++) {
+        if (ml_dsa[i].parameter_set == set ||
+            (key != NULL && EVP_PKEY_is_a(key, ml_dsa[i].name)))
+            return ml_dsa[i].kind;
+    }
+    return NULL;
+}
+
 /* A modulus may have leading zeros. */
 static unsigned long bits_of(const CK_ATTRIBUTE *modulus)
 {
@@ -131,8 +153,12 @@ static void describe_key(struct object *object, const struct p11_attrs *attrs)
         p11_attrs_ulong(attrs, CKA_KEY_TYPE, CK_UNAVAILABLE_INFORMATION);
     const CK_ATTRIBUTE *params = p11_attrs_get(attrs, CKA_EC_PARAMS);
     const CK_ATTRIBUTE *modulus = p11_attrs_get(attrs, CKA_MODULUS);
+    const char *kind =
+        ml_dsa_kind(p11_attrs_ulong(attrs, CKA_PARAMETER_SET, 0), NULL);
 
-    if (type == CKK_RSA && modulus != NULL)
+    if (type == CKK_ML_DSA && kind != NULL)
+        (void)snprintf(object->kind, sizeof(object->kind), "%s", kind);
+    else if (type == CKK_RSA && modulus != NULL)
         (void)snprintf(object->kind, sizeof(object->kind), "rsa:%lu",
                        bits_of(modulus));
     else if ((type == CKK_EC || type == CKK_EC_EDWARDS) && params != NULL)
@@ -155,6 +181,7 @@ static bool describe_certificate(struct object *object,
     const unsigned char *der;
     char group[64] = "";
     const EVP_PKEY *key;
+    const char *kind;
     X509 *cert;
 
     (void)snprintf(object->kind, sizeof(object->kind), "unknown");
@@ -168,8 +195,11 @@ static bool describe_certificate(struct object *object,
     der = object->cert;
     cert = d2i_X509(NULL, &der, (long)object->cert_len);
     key = cert != NULL ? X509_get0_pubkey(cert) : NULL;
-    if (key != NULL &&
-        (EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_is_a(key, "RSA-PSS")))
+    kind = key != NULL ? ml_dsa_kind(0, key) : NULL;
+    if (kind != NULL)
+        (void)snprintf(object->kind, sizeof(object->kind), "%s", kind);
+    else if (key != NULL &&
+             (EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_is_a(key, "RSA-PSS")))
         (void)snprintf(object->kind, sizeof(object->kind), "rsa:%d",
                        EVP_PKEY_get_bits(key));
     else if (key != NULL &&

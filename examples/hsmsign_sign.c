@@ -5,7 +5,7 @@
  *
  * Nothing here knows of PKCS #11: the URI finds the provider, the provider the
  * token, and the key is an EVP_PKEY like any other.  Documents are streamed;
- * Ed25519 and Ed448 alone need the whole message in memory.
+ * Ed25519, Ed448 and ML-DSA alone need the whole message in memory.
  */
 #include <openssl/asn1t.h>
 #include <openssl/cms.h>

@@ -24,7 +24,7 @@
 /* Who signs, and how.  Nothing in it is owned by the functions it goes to. */
 struct signer {
     EVP_PKEY *key;    /* private; on a token or in memory */
-    const EVP_MD *md; /* of the document; raw Ed25519 and Ed448 ignore it */
+    const EVP_MD *md; /* of the document; raw EdDSA, ML-DSA ignore it */
     bool pss;         /* RSA: PSS, salt as long as the digest, same MGF1 */
     X509 *cert;       /* of key; raw does not look at it */
     STACK_OF(X509) * chain; /* further certificates for inside; may be NULL */
@@ -50,7 +50,7 @@ int signer_raw(const struct signer *s, BIO *in, BIO *out);
  */
 int signer_cms(const struct signer *s, bool cades, BIO *in, BIO *out);
 
-/* Whether key takes messages, not digests: Ed25519, Ed448. */
+/* Whether key takes messages, not digests: Ed25519, Ed448, ML-DSA. */
 bool signer_hashes_itself(EVP_PKEY *key);
 /* Turn a signature or verification context into PSS as struct signer says. */
 int signer_set_pss(EVP_PKEY_CTX *pctx);

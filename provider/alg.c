@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <openssl/err.h>
 #include <openssl/rsa.h>
 #include <string.h>
 #include <strings.h>
 #include "core.h"
+#include "pkcs11/attr.h"
 
 const struct prov_alg prov_alg_rsa = { .key_type = CKK_RSA,
                                        .name = "RSA",
@@ -40,6 +42,26 @@ const struct prov_alg prov_alg_ed448 = {
     .algorithm_id_len = 7,
 };
 
+/*
+ * FIPS 204, tables 1 and 2; libcrypto's bits are those of the public key.
+ * RFC 9881, 2: parameters are absent; set as in id-ml-dsa-44 and so on.
+ */
+#define ML_DSA(set, public_key, strength, signature, oid)                      \
+    const struct prov_alg prov_alg_ml_dsa_##set = {                            \
+        .key_type = CKK_ML_DSA,                                                \
+        .name = "ML-DSA-" #set,                                                \
+        .bits = 8 * (public_key),                                              \
+        .security_bits = strength,                                             \
+        .max_size = signature,                                                 \
+        .algorithm_id =                                                        \
+            "\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03" oid,            \
+        .algorithm_id_len = 13,                                                \
+        .parameter_set = CKP_ML_DSA_##set,                                     \
+    }
+ML_DSA(44, 1312, 128, 2420, "\x11");
+ML_DSA(65, 1952, 192, 3309, "\x12");
+ML_DSA(87, 2592, 256, 4627, "\x13");
+
 static const struct token_key {
     const struct prov_alg *alg;
     /* CKA_EC_PARAMS: PKCS #11 v3.0, 2.3.5; NULL: any. */
@@ -55,21 +77,50 @@ static const struct token_key {
     { &prov_alg_ed25519, "\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x0f\x01", 11 },
     { &prov_alg_ed448, "\023\012edwards448", 12 },
     { &prov_alg_ed448, "\x06\x03\x2b\x65\x71", 5 },
+    { &prov_alg_ml_dsa_44, NULL, 0 },
+    { &prov_alg_ml_dsa_65, NULL, 0 },
+    { &prov_alg_ml_dsa_87, NULL, 0 },
 };
 
-const struct prov_alg *prov_alg_find(CK_KEY_TYPE key_type,
-                                     const CK_ATTRIBUTE *params)
+const struct prov_alg *prov_alg_find(const struct p11_attrs *attrs)
 {
+    CK_KEY_TYPE key_type =
+        p11_attrs_ulong(attrs, CKA_KEY_TYPE, CK_UNAVAILABLE_INFORMATION);
+    CK_ULONG set = p11_attrs_ulong(attrs, CKA_PARAMETER_SET, 0);
+    const CK_ATTRIBUTE *params = p11_attrs_get(attrs, CKA_EC_PARAMS);
+
     for (size_t i = 0; i < sizeof(token_keys) / sizeof(token_keys[0]); i++) {
         const struct token_key *row = &token_keys[i];
 
         if (row->alg->key_type == key_type &&
+            (row->alg->parameter_set == 0 || row->alg->parameter_set == set) &&
             (row->params == NULL ||
              (params != NULL && params->ulValueLen == row->params_len &&
               memcmp(params->pValue, row->params, row->params_len) == 0)))
             return row->alg;
     }
     return NULL;
+}
+
+CK_RV prov_alg_check(struct prov_ctx *ctx, const struct prov_alg *alg,
+                     const char *where, struct p11_error *err)
+{
+    EVP_KEYMGMT *other = NULL;
+
+    /* The others are in every libcrypto that we run with. */
+    if (alg->parameter_set == 0)
+        return CKR_OK;
+    ERR_set_mark();
+    other = EVP_KEYMGMT_fetch(ctx->libctx, alg->name, PROV_NOT_OURS);
+    ERR_pop_to_mark();
+    EVP_KEYMGMT_free(other);
+    if (other != NULL)
+        return CKR_OK;
+    return p11_error_set(err, P11_KEY_UNUSABLE,
+                         "%s: no active provider has %s, which wants OpenSSL "
+                         "3.5 or newer (this is %s) and \"default\" activated",
+                         where, alg->name,
+                         OpenSSL_version(OPENSSL_VERSION_STRING));
 }
 
 static bool is_pss(CK_MECHANISM_TYPE mechanism)

@@ -20,17 +20,30 @@ struct prov_alg {
     /* AlgorithmIdentifier, where it depends on nothing; DER. */
     const char *algorithm_id;
     size_t algorithm_id_len;
+    CK_ULONG parameter_set; /* CKP_ML_DSA_*; 0: it has none */
 };
 
 extern const struct prov_alg prov_alg_rsa, prov_alg_rsa_pss, prov_alg_ec,
-    prov_alg_ed25519, prov_alg_ed448;
+    prov_alg_ed25519, prov_alg_ed448, prov_alg_ml_dsa_44, prov_alg_ml_dsa_65,
+    prov_alg_ml_dsa_87;
+
+struct p11_attrs;
+struct p11_error;
+struct prov_ctx;
 
 /*
- * The row for a token's key: key_type and, for CKK_EC_EDWARDS, params, the
- * value of CKA_EC_PARAMS.  NULL for a key that we do not handle.
+ * The row for a token's key: by CKA_KEY_TYPE, CKA_EC_PARAMS if that is
+ * CKK_EC_EDWARDS, CKA_PARAMETER_SET if it is CKK_ML_DSA.  NULL for a key that
+ * we do not handle.
  */
-const struct prov_alg *prov_alg_find(CK_KEY_TYPE key_type,
-                                     const CK_ATTRIBUTE *params);
+const struct prov_alg *prov_alg_find(const struct p11_attrs *attrs);
+
+/*
+ * Whether another provider has such keys, as we need for the public half.
+ * Returns CKR_OK, or P11_KEY_UNUSABLE with where in the text; raises nothing.
+ */
+CK_RV prov_alg_check(struct prov_ctx *ctx, const struct prov_alg *alg,
+                     const char *where, struct p11_error *err);
 
 /* Whether CKA_ALLOWED_MECHANISMS (NULL: none) has RSA-PSS and nothing else. */
 bool prov_alg_pss_alone(const CK_ATTRIBUTE *allowed);
@@ -50,8 +63,6 @@ extern const struct prov_digest prov_digests[PROV_DIGESTS];
 
 /* The row of the digest called name; NULL if there is none. */
 const struct prov_digest *prov_digest_find(const char *name);
-
-struct prov_ctx;
 
 /*
  * The digest called name, fetched with the caller's property query (NULL for

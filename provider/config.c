@@ -102,11 +102,11 @@ static CK_RV set_choice(struct prov_config *config, const struct option *option,
     return bad_value(option, value, err);
 }
 
+static const char separators[] = " ,\t";
+
 static CK_RV set_quirks(struct prov_config *config, const struct option *option,
                         const char *value, struct p11_error *err)
 {
-    static const char separators[] = " ,\t";
-
     for (const char *word = value + strspn(value, separators); *word != '\0';
          word += strspn(word, separators)) {
         size_t len = strcspn(word, separators);
@@ -115,6 +115,20 @@ static CK_RV set_quirks(struct prov_config *config, const struct option *option,
         if (!p11_quirk_by_name(word, len, &bit))
             return bad_value(option, value, err);
         config->quirks |= bit;
+        word += len;
+    }
+    return CKR_OK;
+}
+
+static CK_RV set_vendor(struct prov_config *config, const struct option *option,
+                        const char *value, struct p11_error *err)
+{
+    for (const char *word = value + strspn(value, separators); *word != '\0';
+         word += strspn(word, separators)) {
+        size_t len = strcspn(word, separators);
+
+        if (!p11_vendor_set(&config->vendor, word, len))
+            return bad_value(option, value, err);
         word += len;
     }
     return CKR_OK;
@@ -149,6 +163,11 @@ static const struct option options[] = {
     { "hsmsign-deadline", set_number, FIELD(deadline),
       "a number of milliseconds", NULL, 0 },
     { "hsmsign-public-file", set_text, FIELD(public_file), NULL, NULL, 0 },
+    { "hsmsign-vendor-numbers", set_vendor, 0,
+      "NAME:0xNUMBER, each once, of CKK_EC_EDWARDS, CKM_EDDSA, "
+      "CKM_EC_EDWARDS_KEY_PAIR_GEN, CKK_ML_DSA, CKM_ML_DSA, "
+      "CKM_ML_DSA_KEY_PAIR_GEN, CKA_PARAMETER_SET and CKP_ML_DSA_44, _65, _87",
+      NULL, 0 },
 };
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
@@ -266,6 +285,7 @@ void prov_config_module(const struct prov_config *config,
     module->path = config->module_path;
     module->init_args = config->init_args;
     module->quirks = config->quirks;
+    module->vendor = config->vendor;
     module->max_sessions = config->max_sessions;
     module->max_idle = config->max_idle;
     module->deadline = config->deadline;

@@ -25,6 +25,7 @@ struct prov_config {
     char *init_args;
     struct p11_pin_source pin;
     unsigned quirks;
+    struct p11_vendor vendor; /* the token's own numbers */
     unsigned long max_idle, max_sessions;
     unsigned long deadline; /* ms */
     int load_early;

@@ -320,6 +320,9 @@ DECODER(rsa_pss)
 DECODER(ec)
 DECODER(ed25519)
 DECODER(ed448)
+DECODER(ml_dsa_44)
+DECODER(ml_dsa_65)
+DECODER(ml_dsa_87)
 
 #define DER_INPUT ",input=der,structure=" STRUCTURE
 
@@ -336,6 +339,12 @@ DECODER(ed448)
               "wrapped URIs of Ed25519 keys" },                                \
             { "ED448", properties DER_INPUT, ed448_functions,                  \
               "wrapped URIs of Ed448 keys" },                                  \
+            { "ML-DSA-44", properties DER_INPUT, ml_dsa_44_functions,          \
+              "wrapped URIs of ML-DSA-44 keys" },                              \
+            { "ML-DSA-65", properties DER_INPUT, ml_dsa_65_functions,          \
+              "wrapped URIs of ML-DSA-65 keys" },                              \
+            { "ML-DSA-87", properties DER_INPUT, ml_dsa_87_functions,          \
+              "wrapped URIs of ML-DSA-87 keys" },                              \
             { NULL, NULL, NULL, NULL },                                        \
     }
 const struct prov_offer prov_decoders = PROV_OFFER(DECODER, DECODERS);

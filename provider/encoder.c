@@ -159,6 +159,8 @@ static const OSSL_DISPATCH text_functions[] = {
     {                                                                          \
         ENCODER("RSA", properties), ENCODER("EC", properties),                 \
             ENCODER("ED25519", properties), ENCODER("RSA-PSS", properties),    \
-            ENCODER("ED448", properties), { NULL, NULL, NULL, NULL },          \
+            ENCODER("ED448", properties), ENCODER("ML-DSA-44", properties),    \
+            ENCODER("ML-DSA-65", properties),                                  \
+            ENCODER("ML-DSA-87", properties), { NULL, NULL, NULL, NULL },      \
     }
 const struct prov_offer prov_encoders = PROV_OFFER(ENCODER, ENCODERS);

@@ -37,7 +37,7 @@
 
 /* In bits; below, nobody should sign; above, no signature fits. */
 #define RSA_BITS_MIN 2048
-#define RSA_BITS_MAX ((size_t)PROV_SIGNATURE_MAX * 8)
+#define RSA_BITS_MAX ((size_t)PROV_MODULUS_MAX * 8)
 
 struct gen_ctx {
     struct prov_ctx *prov;
@@ -243,7 +243,11 @@ static CK_RV describe(struct gen_ctx *gen, struct p11_new_key *new,
     new->name = alg->name;
     new->type = alg->key_type;
     new->bits = (CK_ULONG)gen->bits;
-    if (alg == &prov_alg_ec) {
+    new->parameter_set = alg->parameter_set;
+    if (alg->parameter_set != 0) {
+        /* Else it would be made and could not be loaded. */
+        rv = prov_alg_check(gen->prov, alg, "pkcs11_uri", err);
+    } else if (alg == &prov_alg_ec) {
         rv = encode_curve(gen, der, &len, err);
         new->name = gen->group;
         new->params = *der;
@@ -277,11 +281,11 @@ static CK_RV make(struct gen_ctx *gen, struct prov_key **key,
     new.label = named.object;
     new.id = named.id;
     prov_load_init(&load, gen->prov, &named, NULL, NULL, NULL);
-    if (RAND_bytes_ex(gen->prov->libctx, id, RANDOM_ID, 0) <= 0)
-        return p11_error_set(err, P11_CONFIG,
-                             "nothing gives a random CKA_ID: activate "
-                             "\"default\"");
     rv = describe(gen, &new, &der, err);
+    if (rv == CKR_OK && RAND_bytes_ex(gen->prov->libctx, id, RANDOM_ID, 0) <= 0)
+        rv = p11_error_set(err, P11_CONFIG,
+                           "nothing gives a random CKA_ID: activate "
+                           "\"default\"");
     if (rv == CKR_OK)
         rv = prov_load_module(&load, &module, err);
     if (rv == CKR_OK)

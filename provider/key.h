@@ -14,8 +14,10 @@
 #include "core.h"
 #include "pkcs11/key.h"
 
-/* The longest signature: RSA 16384. */
-#define PROV_SIGNATURE_MAX 2048
+/* In bytes: the longest RSA modulus, and the longest signature: ML-DSA-87. */
+#define PROV_MODULUS_MAX   2048
+#define PROV_SIGNATURE_MAX 4627
+
 /* A signature that proves something about the public half. */
 struct prov_trial {
     const char *text; /* what was signed; static */
@@ -103,8 +105,9 @@ CK_RV prov_key_check_same(struct prov_key *key, struct p11_error *err);
  *
  * attrs   of a private or public key: CKA_MODULUS and CKA_PUBLIC_EXPONENT;
  *         CKA_EC_PARAMS and CKA_EC_POINT (a DER OCTET STRING as PKCS #11
- *         v2.40 has it, or the bare point); or CKA_PUBLIC_KEY_INFO; of a
- *         certificate: CKA_VALUE
+ *         v2.40 has it, or the bare point); CKA_KEY_TYPE and CKA_VALUE of an
+ *         ML-DSA public key; or CKA_PUBLIC_KEY_INFO; of a certificate, which
+ *         has no CKA_KEY_TYPE: CKA_VALUE
  * params  where CKA_EC_PARAMS are taken from if attrs lacks them; may be NULL
  */
 EVP_PKEY *prov_pubkey(struct prov_ctx *ctx, const struct prov_alg *alg,

@@ -102,6 +102,7 @@ static int keymgmt_import(void *keydata, int selection,
 
     /* A software private key is none of ours, and is not let in. */
     if (OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PRIV_KEY) != NULL ||
+        OSSL_PARAM_locate_const(params, "seed") != NULL || /* ML-DSA's */
         OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_D) != NULL)
         return prov_raise_rv(key->ctx, P11_UNSUPPORTED,
                              "private keys stay where they are: only keys "
@@ -167,9 +168,9 @@ static int set_int(OSSL_PARAM params[], const char *name, int value)
 }
 
 /*
- * For a key whose public half is not known: an Edwards key's sizes are a
- * table's row; of an RSA key's params the modulus is known, and the exponent
- * a guess that must not be told as a fact.
+ * For a key whose public half is not known: an Edwards or ML-DSA key's sizes
+ * are a table's row; of an RSA key's params the modulus is known, and the
+ * exponent a guess that must not be told as a fact.
  */
 static int get_sizes(const struct prov_key *key, OSSL_PARAM params[])
 {
@@ -337,7 +338,17 @@ KEYMGMT(rsa_pss)
 KEYMGMT(ec)
 KEYMGMT(ed25519)
 KEYMGMT(ed448)
+KEYMGMT(ml_dsa_44)
+KEYMGMT(ml_dsa_65)
+KEYMGMT(ml_dsa_87)
 
+#define ML_DSA(set, oid, properties)                                           \
+    {                                                                          \
+        "ML-DSA-" #set ":MLDSA" #set ":2.16.840.1.101.3.4.3." oid              \
+        ":id-ml-dsa-" #set,                                                    \
+            properties, ml_dsa_##set##_functions,                              \
+            "ML-DSA keys on a PKCS #11 token"                                  \
+    }
 #define KEYMGMTS(properties)                                                   \
     {                                                                          \
         { "RSA:rsaEncryption:1.2.840.113549.1.1.1", properties, rsa_functions, \
@@ -350,6 +361,7 @@ KEYMGMT(ed448)
               "Ed25519 keys on a PKCS #11 token" },                            \
             { "ED448:1.3.101.113", properties, ed448_functions,                \
               "Ed448 keys on a PKCS #11 token" },                              \
-            { NULL, NULL, NULL, NULL },                                        \
+            ML_DSA(44, "17", properties), ML_DSA(65, "18", properties),        \
+            ML_DSA(87, "19", properties), { NULL, NULL, NULL, NULL },          \
     }
 const struct prov_offer prov_keymgmts = PROV_OFFER(KEYMGMT, KEYMGMTS);

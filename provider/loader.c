@@ -129,14 +129,23 @@ static CK_RV set_alg(struct prov_key *key, const struct p11_attrs *attrs,
 {
     CK_KEY_TYPE type =
         p11_attrs_ulong(attrs, CKA_KEY_TYPE, CK_UNAVAILABLE_INFORMATION);
+    CK_ULONG set =
+        p11_attrs_ulong(attrs, CKA_PARAMETER_SET, CK_UNAVAILABLE_INFORMATION);
 
-    key->alg = prov_alg_find(type, p11_attrs_get(attrs, CKA_EC_PARAMS));
-    if (key->alg == NULL)
+    key->alg = prov_alg_find(attrs);
+    if (key->alg != NULL)
+        return prov_alg_check(key->ctx, key->alg, where, err);
+    if (type == CKK_ML_DSA)
         return p11_error_set(err, P11_KEY_UNUSABLE,
-                             "%s: key type 0x%lx; RSA, EC, Ed25519 and Ed448 "
-                             "keys sign here",
-                             where, type);
-    return CKR_OK;
+                             "%s: an ML-DSA key with the parameter set 0x%lx, "
+                             "which is none of ML-DSA-44, -65 and -87; a "
+                             "vendor's numbers go into hsmsign-vendor-numbers",
+                             where, set);
+    return p11_error_set(err, P11_KEY_UNUSABLE,
+                         "%s: key type 0x%lx; RSA, EC, Ed25519, Ed448 and "
+                         "ML-DSA keys sign here; a vendor's numbers go into "
+                         "hsmsign-vendor-numbers",
+                         where, type);
 }
 
 /* A key without curve could not even say how long its signatures are. */

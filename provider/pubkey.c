@@ -44,7 +44,7 @@ static EVP_PKEY *rsa_key(struct prov_ctx *ctx, const struct prov_alg *alg,
         BN_set_word(e, RSA_F4);
     /* What libcrypto would take, and no signature could be verified with. */
     if (n == NULL || !BN_is_odd(n) || BN_num_bits(n) < 512 ||
-        BN_num_bits(n) > 8 * PROV_SIGNATURE_MAX || !BN_is_odd(e) ||
+        BN_num_bits(n) > 8 * PROV_MODULUS_MAX || !BN_is_odd(e) ||
         BN_is_one(e) ||
         !OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n) ||
         !OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, e))
@@ -118,6 +118,13 @@ static EVP_PKEY *ec_key(struct prov_ctx *ctx, const CK_ATTRIBUTE *curve,
         point != NULL ? EVP_PKEY_PUBLIC_KEY : EVP_PKEY_KEY_PARAMETERS, params);
 }
 
+static EVP_PKEY *raw_key(struct prov_ctx *ctx, const struct prov_alg *alg,
+                         const unsigned char *raw, size_t len)
+{
+    return EVP_PKEY_new_raw_public_key_ex(ctx->libctx, alg->name, PROV_NOT_OURS,
+                                          raw, len);
+}
+
 static EVP_PKEY *point_key(struct prov_ctx *ctx, const struct prov_alg *alg,
                            const CK_ATTRIBUTE *curve,
                            const unsigned char *point, size_t len)
@@ -125,8 +132,7 @@ static EVP_PKEY *point_key(struct prov_ctx *ctx, const struct prov_alg *alg,
     /* One byte is the point at infinity, which libcrypto would take. */
     if (alg == &prov_alg_ec)
         return len > 1 ? ec_key(ctx, curve, point, len) : NULL;
-    return EVP_PKEY_new_raw_public_key_ex(ctx->libctx, alg->name, PROV_NOT_OURS,
-                                          point, len);
+    return raw_key(ctx, alg, point, len);
 }
 
 /*
@@ -175,7 +181,7 @@ EVP_PKEY *prov_pubkey(struct prov_ctx *ctx, const struct prov_alg *alg,
                       const struct p11_attrs *attrs,
                       const struct p11_attrs *params)
 {
-    const CK_ATTRIBUTE *cert = p11_attrs_get(attrs, CKA_VALUE);
+    const CK_ATTRIBUTE *value = p11_attrs_get(attrs, CKA_VALUE);
     const CK_ATTRIBUTE *point = p11_attrs_get(attrs, CKA_EC_POINT);
     const CK_ATTRIBUTE *curve = p11_attrs_get(attrs, CKA_EC_PARAMS);
     const CK_ATTRIBUTE *info = p11_attrs_get(attrs, CKA_PUBLIC_KEY_INFO);
@@ -185,8 +191,10 @@ EVP_PKEY *prov_pubkey(struct prov_ctx *ctx, const struct prov_alg *alg,
     ERR_set_mark();
     if (curve == NULL && params != NULL)
         curve = p11_attrs_get(params, CKA_EC_PARAMS);
-    if (cert != NULL)
-        pkey = prov_pubkey_certificate(ctx, cert->pValue, cert->ulValueLen);
+    if (value != NULL && p11_attrs_get(attrs, CKA_KEY_TYPE) == NULL)
+        pkey = prov_pubkey_certificate(ctx, value->pValue, value->ulValueLen);
+    else if (value != NULL && alg->parameter_set != 0)
+        pkey = raw_key(ctx, alg, value->pValue, value->ulValueLen);
     else if (alg->key_type == CKK_RSA)
         pkey = rsa_key(ctx, alg, attrs, false);
     else if (point != NULL)

@@ -34,6 +34,27 @@ static const char **ed448_types(void)
     return types;
 }
 
+static const char **ml_dsa_44_types(void)
+{
+    static const char *types[] = { "ML-DSA-44", NULL };
+
+    return types;
+}
+
+static const char **ml_dsa_65_types(void)
+{
+    static const char *types[] = { "ML-DSA-65", NULL };
+
+    return types;
+}
+
+static const char **ml_dsa_87_types(void)
+{
+    static const char *types[] = { "ML-DSA-87", NULL };
+
+    return types;
+}
+
 #define CONTEXT                                                                \
     PROV_FN(SIGNATURE_FREECTX, prov_sig_freectx),                              \
         PROV_FN(SIGNATURE_DUPCTX, prov_sig_dupctx),                            \
@@ -115,6 +136,9 @@ ECDSA(sha3_384, "SHA3-384")
 ECDSA(sha3_512, "SHA3-512")
 PURE(ed25519)
 PURE(ed448)
+PURE(ml_dsa_44)
+PURE(ml_dsa_65)
+PURE(ml_dsa_87)
 
 /* The names and OIDs that the default provider has for them. */
 /* clang-format off */
@@ -164,6 +188,12 @@ PURE(ed448)
         ecdsa_sha3_512),                                                       \
     ROW("ED25519:1.3.101.112", p, ed25519),                                    \
     ROW("ED448:1.3.101.113", p, ed448),                                        \
+    ROW("ML-DSA-44:MLDSA44:2.16.840.1.101.3.4.3.17:id-ml-dsa-44", p,           \
+        ml_dsa_44),                                                            \
+    ROW("ML-DSA-65:MLDSA65:2.16.840.1.101.3.4.3.18:id-ml-dsa-65", p,           \
+        ml_dsa_65),                                                            \
+    ROW("ML-DSA-87:MLDSA87:2.16.840.1.101.3.4.3.19:id-ml-dsa-87", p,           \
+        ml_dsa_87),                                                            \
     { NULL, NULL, NULL, NULL },                                                \
     }
 /* clang-format on */

@@ -9,9 +9,10 @@ struct sig_input {
     CK_MECHANISM mechanism;
     CK_RSA_PKCS_PSS_PARAMS pss;
     struct p11_eddsa_params eddsa; /* all zero: pure, without a context */
+    struct p11_sign_context additional;
     const unsigned char *data;
     size_t len;
-    unsigned char *block; /* of PROV_SIGNATURE_MAX, to put data together in */
+    unsigned char *block; /* of PROV_MODULUS_MAX, to put data together in */
 };
 
 /* What differs between signature algorithms, and nothing else. */
@@ -280,6 +281,32 @@ static CK_RV prepare_ed448(struct prov_key *key,
     return CKR_OK;
 }
 
+/* PKCS #11 v3.2, 6.67.6: without a parameter hedged if it can, no context. */
+static CK_RV prepare_ml_dsa(struct prov_key *key,
+                            const struct sig_params *params,
+                            struct sig_input *in, struct p11_error *err)
+{
+    if (params->context_len == 0 && !params->deterministic)
+        return CKR_OK;
+    if (p11_key_mechanism(key->token_key, CKM_ML_DSA) != CKM_ML_DSA)
+        return p11_error_set(err, P11_PARAMETER,
+                             "%s: the parameter of a vendor's ML-DSA mechanism "
+                             "is not known: no context, not deterministic",
+                             p11_key_where(key->token_key));
+    in->additional.hedgeVariant = params->deterministic
+                                      ? CKH_DETERMINISTIC_REQUIRED
+                                      : CKH_HEDGE_PREFERRED;
+    in->additional.pContext = (CK_BYTE *)params->context;
+    in->additional.ulContextLen = params->context_len;
+    in->mechanism.pParameter = &in->additional;
+    in->mechanism.ulParameterLen = sizeof(in->additional);
+    return CKR_OK;
+}
+
+#define ML_DSA(set)                                                            \
+    {                                                                          \
+        &prov_alg_ml_dsa_##set, 0, CKM_ML_DSA, prepare_ml_dsa, NULL, NULL      \
+    }
 static const struct sig_alg sig_algs[] = {
     { &prov_alg_rsa, RSA_PKCS1_PADDING, CKM_RSA_PKCS, prepare_pkcs1, NULL,
       NULL },
@@ -291,6 +318,9 @@ static const struct sig_alg sig_algs[] = {
     { &prov_alg_ec, 0, CKM_ECDSA, prepare_ecdsa, NULL, encode_ecdsa },
     { &prov_alg_ed25519, 0, CKM_EDDSA, NULL, NULL, NULL },
     { &prov_alg_ed448, 0, CKM_EDDSA, prepare_ed448, NULL, NULL },
+    ML_DSA(44),
+    ML_DSA(65),
+    ML_DSA(87),
 };
 
 static const struct sig_alg *find_sig_alg(const struct prov_key *key, int pad)
@@ -318,7 +348,7 @@ CK_RV prov_sign(struct prov_key *key, const struct sig_params *params,
                 size_t size, size_t *sig_len, struct p11_error *err)
 {
     const struct sig_alg *alg = find_sig_alg(key, params->pad);
-    unsigned char block[PROV_SIGNATURE_MAX];
+    unsigned char block[PROV_MODULUS_MAX];
     /* The empty message may come as NULL, which tokens refuse. */
     struct sig_input in = { .data =
                                 data != NULL ? data : (const unsigned char *)"",

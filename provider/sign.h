@@ -12,16 +12,23 @@
 /* RSA_PSS_SALTLEN_AUTO_DIGEST_MAX of OpenSSL 3.1. */
 #define PROV_PSS_SALTLEN_AUTO_DIGEST_MAX (-4)
 
+/* FIPS 204, 5.2: a context string, in bytes. */
+#define PROV_CONTEXT_MAX 255
+
 struct sig_params {
     int pad; /* RSA_PKCS1_, RSA_PKCS1_PSS_ or RSA_NO_PADDING; RSA keys only */
     const struct prov_digest *md;   /* NULL: what is signed is no digest */
     const struct prov_digest *mgf1; /* NULL: the same as md */
     int salt_len;                   /* PSS: bytes, or RSA_PSS_SALTLEN_* */
+    /* ML-DSA; FIPS 204, 5.2. */
+    bool deterministic;
+    size_t context_len;
+    unsigned char context[PROV_CONTEXT_MAX];
 };
 
 /*
- * The longest signature that the key makes, in bytes; exact for RSA and
- * EdDSA.  0 if the key's size is not known.  Does not reach the token.
+ * The longest signature that the key makes, in bytes; exact for RSA, EdDSA and
+ * ML-DSA.  0 if the key's size is not known.  Does not reach the token.
  */
 size_t prov_sign_size(const struct prov_key *key);
 
@@ -36,7 +43,7 @@ long prov_pss_salt(const struct prov_key *key, const struct sig_params *params);
  * in, len   the digest if params->md is set, else what the mechanism takes:
  *           up to the modulus' length less 11 bytes for RSA, the modulus'
  *           length for RSA without padding, a digest of any length for EC, the
- *           whole message for EdDSA
+ *           whole message for EdDSA and ML-DSA
  * sig, size a buffer and its size in bytes, at least prov_sign_size()
  * sig_len   receives the signature's length
  *

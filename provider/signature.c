@@ -254,8 +254,8 @@ int prov_sig_digest_update(void *vctx, const unsigned char *data, size_t len)
         return prov_raise_rv(ctx->prov, P11_PARAMETER, "%s",
                              ctx->finished
                                  ? "the signature is made: initialise again"
-                                 : "there is no digest to update; EdDSA "
-                                   "signs in one go, by EVP_DigestSign");
+                                 : "there is no digest to update; EdDSA and "
+                                   "ML-DSA sign in one go, by EVP_DigestSign");
     if (ctx->mdctx == NULL) {
         ctx->mdctx = EVP_MD_CTX_new();
         if (ctx->mdctx == NULL ||

@@ -231,29 +231,66 @@ static int set_digest_param(struct sig_ctx *ctx, const OSSL_PARAM params[])
     return prov_sigctx_set_digest(ctx, name, propq);
 }
 
-/*
- * What newer libcryptos can ask for and no token does here: refused, since a
- * plain signature would be another one than was asked for.
- */
-static int refuse_variants(struct sig_ctx *ctx, const OSSL_PARAM params[])
+/* What newer libcryptos can ask for, and what a plain signature has of it. */
+static const struct name_number variants[] = {
+    { "nonce-type", 0 },
+    { "mu", 0 },
+    { "message-encoding", 1 },
+};
+
+/* Whether a parameter of that name, if there is one, is that number. */
+static bool is_number(const OSSL_PARAM params[], const char *name, int number)
 {
+    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, name);
+    int value;
+
+    return p == NULL || (OSSL_PARAM_get_int(p, &value) && value == number);
+}
+
+static int set_context(struct sig_ctx *ctx, const OSSL_PARAM *p)
+{
+    void *to = ctx->params.context;
+
+    ctx->params.context_len = 0;
+    return p->data_size == 0 ||
+           OSSL_PARAM_get_octet_string(p, &to, sizeof(ctx->params.context),
+                                       &ctx->params.context_len) ||
+           prov_raise_rv(ctx->prov, P11_PARAMETER,
+                         "a context has at most %zu bytes",
+                         sizeof(ctx->params.context));
+}
+
+/*
+ * A context and a deterministic signature are ML-DSA's; the rest is refused,
+ * since a plain signature would be another one than was asked for.
+ */
+static int set_variant(struct sig_ctx *ctx, const OSSL_PARAM params[])
+{
+    const struct prov_alg *alg = ctx->key != NULL ? ctx->key->alg : NULL;
     const OSSL_PARAM *context =
         OSSL_PARAM_locate_const(params, "context-string");
-    const OSSL_PARAM *nonce = OSSL_PARAM_locate_const(params, "nonce-type");
-    unsigned int type = 0;
+    bool plain = OSSL_PARAM_locate_const(params, "test-entropy") == NULL;
+    struct sig_params *to = &ctx->params;
     const char *instance;
 
     if (!get_text(params, "instance", &instance) ||
-        (nonce != NULL && !OSSL_PARAM_get_uint(nonce, &type)))
+        (context != NULL && !set_context(ctx, context)))
         return 0;
-    if ((instance == NULL ||
-         (ctx->key != NULL &&
-          strcasecmp(instance, ctx->key->alg->name) == 0)) &&
-        (context == NULL || context->data_size == 0) && type == 0)
+    if (OSSL_PARAM_locate_const(params, "deterministic") != NULL)
+        to->deterministic = !is_number(params, "deterministic", 0);
+    for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++)
+        plain =
+            plain && is_number(params, variants[i].name, variants[i].number);
+    if (plain &&
+        (instance == NULL ||
+         (alg != NULL && strcasecmp(instance, alg->name) == 0)) &&
+        ((to->context_len == 0 && !to->deterministic) ||
+         (alg != NULL && alg->parameter_set != 0)))
         return 1;
     return prov_raise_rv(ctx->prov, P11_PARAMETER,
-                         "only plain EdDSA and plain ECDSA are offered: no "
-                         "context, no prehash, no deterministic nonce");
+                         "only plain EdDSA, ECDSA and ML-DSA are offered: no "
+                         "prehash, no mu, no encoded message, and only of "
+                         "ML-DSA a context or a deterministic signature");
 }
 
 /* In this order: the last two go with PSS. */
@@ -288,7 +325,7 @@ int prov_sigctx_set_params(void *vctx, const OSSL_PARAM params[])
     if (ctx->verify != NULL)
         return set_expected(ctx, params) &&
                EVP_PKEY_CTX_set_params(ctx->verify, params);
-    if (!refuse_variants(ctx, params) || !set_digest_param(ctx, params))
+    if (!set_variant(ctx, params) || !set_digest_param(ctx, params))
         return 0;
     if (ctx->key == NULL || ctx->key->alg->key_type != CKK_RSA)
         return 1;
@@ -311,6 +348,10 @@ const OSSL_PARAM *prov_sigctx_settable_params(void *vctx, void *provctx)
         OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, NULL, 0),
         OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_MGF1_DIGEST, NULL, 0),
         OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_MGF1_PROPERTIES, NULL, 0),
+        OSSL_PARAM_octet_string("context-string", NULL, 0),
+        OSSL_PARAM_int("deterministic", NULL),
+        OSSL_PARAM_int("message-encoding", NULL),
+        OSSL_PARAM_int("mu", NULL),
         OSSL_PARAM_END
     };
 

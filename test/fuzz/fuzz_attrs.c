@@ -28,7 +28,7 @@
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
 static const CK_KEY_TYPE key_types[] = { CKK_RSA, CKK_EC, CKK_EC_EDWARDS,
-                                         CKK_DSA };
+                                         CKK_DSA, CKK_ML_DSA };
 
 static const CK_RV answers[] = {
     CKR_OK,           CKR_ATTRIBUTE_TYPE_INVALID, CKR_ATTRIBUTE_SENSITIVE,
@@ -37,8 +37,13 @@ static const CK_RV answers[] = {
 
 /* Sizes as pkcs11/key and pkcs11/public ask for them. */
 static const struct p11_attr_spec specs[] = {
-    { CKA_MODULUS, 1024 }, { CKA_PUBLIC_EXPONENT, 16 },   { CKA_EC_PARAMS, 64 },
-    { CKA_EC_POINT, 160 }, { CKA_PUBLIC_KEY_INFO, 1200 }, { CKA_VALUE, 4096 },
+    { CKA_MODULUS, 1024 },
+    { CKA_PUBLIC_EXPONENT, 16 },
+    { CKA_EC_PARAMS, 64 },
+    { CKA_EC_POINT, 160 },
+    { CKA_PUBLIC_KEY_INFO, 2700 },
+    { CKA_VALUE, 8192 },
+    { CKA_PARAMETER_SET, sizeof(CK_ULONG) },
 };
 
 enum lie {
@@ -191,22 +196,34 @@ static void check_key(EVP_PKEY *key, const char *name)
     ERR_clear_error();
 }
 
+static void make_key(struct prov_ctx *ctx, const struct prov_alg *alg,
+                     const struct p11_attrs *attrs)
+{
+    EVP_PKEY *key = prov_pubkey(ctx, alg, attrs, NULL);
+
+    fuzz_check(ERR_peek_error() == 0, "an error of prov_pubkey()");
+    if (key != NULL)
+        check_key(key, alg->name);
+    EVP_PKEY_free(key);
+}
+
+/* As of a key, which has a type, and as of a certificate, which has none. */
 static void make_keys(struct prov_ctx *ctx, const struct p11_attrs *attrs,
                       CK_KEY_TYPE key_type)
 {
-    const CK_ATTRIBUTE *params = p11_attrs_get(attrs, CKA_EC_PARAMS);
     const CK_ATTRIBUTE *der = p11_attrs_get(attrs, CKA_VALUE);
-    const struct prov_alg *alg = prov_alg_find(key_type, params);
+    const struct prov_alg *alg = NULL;
     const struct p11_attrs none = { 0 };
+    struct p11_attrs typed = *attrs;
     EVP_PKEY *key = NULL;
 
+    typed.attr[typed.count++] =
+        (CK_ATTRIBUTE){ CKA_KEY_TYPE, &key_type, sizeof(key_type) };
+    alg = prov_alg_find(&typed);
     fuzz_check(alg == NULL || alg->key_type == key_type, "another key type");
     if (alg != NULL) {
-        key = prov_pubkey(ctx, alg, attrs, NULL);
-        fuzz_check(ERR_peek_error() == 0, "an error of prov_pubkey()");
-        if (key != NULL)
-            check_key(key, alg->name);
-        EVP_PKEY_free(key);
+        make_key(ctx, alg, &typed);
+        make_key(ctx, alg, attrs);
         fuzz_check(prov_pubkey(ctx, alg, &none, attrs) == NULL,
                    "a key out of nothing");
     }
@@ -223,8 +240,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static CK_FUNCTION_LIST functions = { .C_GetAttributeValue =
                                               get_attribute_value };
-    const struct p11_module module = { .fl = &functions };
     struct prov_ctx ctx = { .libctx = libctx };
+    struct p11_module module = { .fl = &functions };
     struct p11_attrs attrs = { 0 };
     CK_RV rv;
 

@@ -168,9 +168,9 @@ for name, data in PEMS.items():
 
 # --- What a token answers.
 
-RSA, EC, EDWARDS, DSA = range(4)
+RSA, EC, EDWARDS, DSA, ML_DSA = range(5)
 (CKR_OK, TYPE_INVALID, CKR_SENSITIVE, DEVICE_ERROR, TOO_SMALL) = range(5)
-(MODULUS, EXPONENT, EC_PARAMS, EC_POINT, INFO, VALUE) = range(6)
+(MODULUS, EXPONENT, EC_PARAMS, EC_POINT, INFO, VALUE, SET) = range(7)
 UNAVAILABLE, TOO_LONG, UNTOUCHED = 0x40, 0x80, 0xC0
 
 
@@ -196,6 +196,10 @@ EXPLICIT = der(SEQUENCE, der(INTEGER, b"\1"),
                    der(INTEGER, b"\x17")),
                der(SEQUENCE, der(OCTETS, b"\1"), der(OCTETS, b"\1")),
                der(OCTETS, b"\4\0\1"), der(INTEGER, b"\x1c"))
+
+
+def number(value):
+    return struct.pack("=Q", value)  # CK_ULONG
 
 
 def spki(algorithm, key):
@@ -272,6 +276,19 @@ ATTRS = {
         (EC_POINT, ED_POINT[:-1])),
     "good-ed25519-info": token(EDWARDS,
         (EC_PARAMS, ED25519_OID), (INFO, ED_INFO)),
+    # libcrypto before 3.5 has none of them.
+    "ml-dsa-44": token(ML_DSA, (SET, number(1)), (VALUE, b"\x55" * 1312)),
+    "ml-dsa-65": token(ML_DSA, (SET, number(2)), (VALUE, b"\x55" * 1952)),
+    "ml-dsa-87": token(ML_DSA, (SET, number(3)), (VALUE, b"\x55" * 2592)),
+    "ml-dsa-info": token(ML_DSA, (SET, number(1)),
+        (INFO, spki(bytes.fromhex("0609608648016503040311"), b"\x55" * 1312))),
+    "bad-ml-dsa-length": token(ML_DSA, (SET, number(1)),
+        (VALUE, b"\x55" * 1952)),
+    "bad-ml-dsa-of-no-set": token(ML_DSA, (VALUE, b"\x55" * 1312)),
+    "bad-ml-dsa-of-another-set": token(ML_DSA, (SET, number(4)),
+        (VALUE, b"\x55" * 1312)),
+    "bad-ml-dsa-short-set": token(ML_DSA, (SET, b"\1"),
+        (VALUE, b"\x55" * 1312)),
     "bad-dsa": token(DSA, (MODULUS, N), (EXPONENT, E)),
     "good-certificate-ec": token(EC, (VALUE, certificate(EC_INFO))),
     "good-certificate-rsa": token(RSA, (VALUE, certificate(RSA_INFO))),

@@ -249,9 +249,10 @@ bool fixture_verify(EVP_PKEY *public, const char *md, const unsigned char *sig,
 
 const char *fixture_digest(EVP_PKEY *key)
 {
-    return EVP_PKEY_is_a(key, "ED25519") || EVP_PKEY_is_a(key, "ED448")
-               ? NULL
-               : "SHA256";
+    return EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_is_a(key, "RSA-PSS") ||
+                   EVP_PKEY_is_a(key, "EC")
+               ? "SHA256"
+               : NULL;
 }
 
 bool fixture_signs(OSSL_LIB_CTX *ctx, EVP_PKEY *key, EVP_PKEY *public)

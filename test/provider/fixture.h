@@ -31,7 +31,7 @@
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
 /* The longest signature of any key here, with room to spare. */
-#define FIXTURE_SIGNATURE_MAX 1024
+#define FIXTURE_SIGNATURE_MAX 5120
 
 /* For keys and options on the token "demo". */
 #define FIXTURE_URI "pkcs11:token=demo;object="
