@@ -164,9 +164,8 @@ static const struct option options[] = {
       "a number of milliseconds", NULL, 0 },
     { "hsmsign-public-file", set_text, FIELD(public_file), NULL, NULL, 0 },
     { "hsmsign-vendor-numbers", set_vendor, 0,
-      "NAME:0xNUMBER, each once, of CKK_EC_EDWARDS, CKM_EDDSA, "
-      "CKM_EC_EDWARDS_KEY_PAIR_GEN, CKK_ML_DSA, CKM_ML_DSA, "
-      "CKM_ML_DSA_KEY_PAIR_GEN, CKA_PARAMETER_SET and CKP_ML_DSA_44, _65, _87",
+      "CKM_EDDSA:0xNUMBER and the like, each once; hsmsign-provider(7) has the "
+      "names",
       NULL, 0 },
 };
 

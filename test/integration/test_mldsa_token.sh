@@ -155,6 +155,17 @@ doctor() {
     grep -q '^ok .*signature: made and verified' said
 }
 
+# A TLS server's certificate: the client has to see that it signed.
+tls() {
+    serve -cert "$set.crt" -key "$key" || return 1
+    plain s_client -connect "127.0.0.1:$port" -CAfile "$set.crt" \
+        -verify_return_error < /dev/null > said 2>&1
+    stop_server
+    cat said >&2
+    grep -q '^Verify return code: 0 (ok)' said &&
+        grep -qi "^Peer signature type: ${set//-/}" said
+}
+
 genpkey() {
     ours genpkey -propquery provider=hsmsign -algorithm "${set^^}" \
         -pkeyopt "pkcs11_uri:$NSS;object=genpkey-$set" -out genpkey.pem &&
@@ -183,6 +194,7 @@ test_set() {
     check "$set: hsmsign sign: cades" tool_cades
     check "$set: hsmsign csr, selfsign, import-cert" tool_certificates
     check "$set: hsmsign doctor" doctor
+    check "$set: s_server" tls
     check "$set: genpkey makes a key that signs" genpkey
 }
 
