@@ -360,7 +360,7 @@ static X509 *read_certificate(OSSL_LIB_CTX *libctx, const unsigned char *der,
 static int make_certificate(EVP_PKEY *key, size_t i, unsigned char **der)
 {
     X509 *cert = X509_new_ex(ctx, NULL), *read = NULL;
-    X509_NAME *name = X509_get_subject_name(cert);
+    X509_NAME *name = X509_NAME_new();
     static const unsigned char cn[] = "key";
     int len;
 
@@ -368,7 +368,9 @@ static int make_certificate(EVP_PKEY *key, size_t i, unsigned char **der)
     assert_int_equal(
         X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, cn, -1, -1, 0),
         1);
+    assert_int_equal(X509_set_subject_name(cert, name), 1);
     assert_int_equal(X509_set_issuer_name(cert, name), 1);
+    X509_NAME_free(name);
     assert_non_null(X509_gmtime_adj(X509_getm_notBefore(cert), -60));
     assert_non_null(X509_gmtime_adj(X509_getm_notAfter(cert), 3600));
     assert_int_equal(X509_set_pubkey(cert, key), 1);
