@@ -31,11 +31,13 @@ static const struct {
 bool p11_vendor_set(struct p11_vendor *vendor, const char *text, size_t len)
 {
     const char *digits = memchr(text, ':', len);
-    size_t name_len = digits != NULL ? (size_t)(digits - text) : 0;
+    size_t name_len, row = 0;
     CK_ULONG number;
-    size_t row = 0;
     char *end;
 
+    if (digits == NULL)
+        return false;
+    name_len = (size_t)(digits - text);
     while (row < P11_VENDOR_NUMBERS &&
            (strlen(rows[row].name) != name_len ||
             memcmp(rows[row].name, text, name_len) != 0))

@@ -51,8 +51,8 @@ const struct prov_alg prov_alg_ed448 = {
         .key_type = CKK_ML_DSA,                                                \
         .name = "ML-DSA-" #set,                                                \
         .bits = 8 * (public_key),                                              \
-        .security_bits = strength,                                             \
-        .max_size = signature,                                                 \
+        .security_bits = (strength),                                           \
+        .max_size = (signature),                                               \
         .algorithm_id =                                                        \
             "\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03" oid,            \
         .algorithm_id_len = 13,                                                \
