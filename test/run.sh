@@ -14,16 +14,18 @@
 #   --matrix   also the first on other versions of OpenSSL, in chroots (see
 #              matrix.sh) below build/matrix or in what HSMSIGN_MATRIX names
 #   --fuzz     also the fuzz targets, each for a minute (see fuzz.sh)
+#   --bench    nothing of these, but the benchmarks (see PERFORMANCE.md)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-quick=no matrix='' fuzz=no maker=
+quick=no bench=no matrix='' fuzz=no maker=
 for option; do
     case $option in
     --quick) quick=yes ;;
     --matrix) matrix=${HSMSIGN_MATRIX:-build/matrix} ;;
     --fuzz) fuzz=yes ;;
+    --bench) quick=yes bench=yes ;;
     *)
-        echo 'usage: test/run.sh [--quick] [--matrix] [--fuzz]' >&2
+        echo 'usage: test/run.sh [--quick] [--matrix] [--fuzz] | --bench' >&2
         exit 2
         ;;
     esac
@@ -34,7 +36,7 @@ done
     exit 1
 }
 # HSMSIGN_PROGRAMS=no: other people's programs are tested if they are there.
-if [ "${HSMSIGN_PROGRAMS:-yes}" = no ]; then
+if [ $bench = yes ] || [ "${HSMSIGN_PROGRAMS:-yes}" = no ]; then
     ./test/install.sh
 else
     ./test/install.sh --programs
@@ -76,6 +78,9 @@ run() { # title, build directory, log base, options
 }
 
 setup build -Dwerror=true
+if [ $bench = yes ]; then
+    exec meson test -C build --no-rebuild --benchmark --verbose
+fi
 rm -f "$HSMSIGN_RESULTS" "$HSMSIGN_TOKENS"
 run 'all tests' build testlog
 
