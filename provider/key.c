@@ -153,7 +153,7 @@ CK_RV prov_key_check_same(struct prov_key *key, struct p11_error *err)
 {
     unsigned long found = p11_key_times_found(key->token_key);
     EVP_PKEY *pub = prov_key_public(key);
-    struct prov_trial trial = { .len = 0 };
+    struct prov_trial trial;
     CK_RV rv;
 
     if (found == atomic_load_explicit(&key->checked, memory_order_relaxed))
