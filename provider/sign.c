@@ -12,6 +12,7 @@ struct sig_input {
     struct p11_sign_context additional;
     const unsigned char *data;
     size_t len;
+    size_t size;          /* of what C_Sign answers */
     unsigned char *block; /* of PROV_MODULUS_MAX, to put data together in */
 };
 
@@ -49,12 +50,11 @@ static CK_RV prepare_pkcs1(struct prov_key *key,
         in->data = in->block;
         in->len += prefix_len;
     }
-    if (in->len + RSA_PKCS1_PADDING_SIZE > prov_sign_size(key))
+    if (in->len + RSA_PKCS1_PADDING_SIZE > in->size)
         return p11_error_set(err, P11_DIGEST,
                              "%s: %zu bytes are too long for a key of %zu "
                              "bytes; choose a shorter digest",
-                             p11_key_where(key->token_key), in->len,
-                             prov_sign_size(key));
+                             p11_key_where(key->token_key), in->len, in->size);
     return CKR_OK;
 }
 
@@ -110,7 +110,7 @@ static CK_RV pad_pss(const struct prov_key *key,
     EVP_MD_free(md);
     EVP_MD_free(mgf1);
     in->data = in->block;
-    in->len = prov_sign_size(key);
+    in->len = in->size;
     in->mechanism = (CK_MECHANISM){ .mechanism = CKM_RSA_X_509 };
     return ok ? CKR_OK
               : p11_error_set(err, P11_DIGEST,
@@ -195,13 +195,12 @@ static CK_RV prepare_raw(struct prov_key *key, const struct sig_params *params,
                          struct sig_input *in, struct p11_error *err)
 {
     (void)params;
-    if (in->len == prov_sign_size(key))
+    if (in->len == in->size)
         return CKR_OK;
     return p11_error_set(err, P11_DIGEST,
                          "%s: %zu bytes; without padding, %zu are signed as "
                          "they are",
-                         p11_key_where(key->token_key), in->len,
-                         prov_sign_size(key));
+                         p11_key_where(key->token_key), in->len, in->size);
 }
 
 static size_t ec_order_size(const struct prov_key *key)
@@ -214,10 +213,11 @@ static CK_RV prepare_ecdsa(struct prov_key *key,
                            const struct sig_params *params,
                            struct sig_input *in, struct p11_error *err)
 {
+    (void)key;
     (void)params;
     (void)err;
-    if (in->len > ec_order_size(key))
-        in->len = ec_order_size(key);
+    if (in->len > in->size / 2)
+        in->len = in->size / 2;
     return CKR_OK;
 }
 
@@ -354,7 +354,6 @@ CK_RV prov_sign(struct prov_key *key, const struct sig_params *params,
                                 data != NULL ? data : (const unsigned char *)"",
                             .len = len,
                             .block = block };
-    size_t raw;
     CK_RV rv = CKR_OK;
 
     if (alg == NULL)
@@ -370,24 +369,25 @@ CK_RV prov_sign(struct prov_key *key, const struct sig_params *params,
                              p11_key_where(key->token_key), len,
                              params->md->name, params->md->size);
     in.mechanism.mechanism = alg->mechanism;
+    /* PKCS #11 v2.40, 2.1.11 and 2.3.1: exactly this much. */
+    in.size =
+        alg->encode != NULL ? 2 * ec_order_size(key) : prov_sign_size(key);
     if (alg->prepare != NULL)
         rv = alg->prepare(key, params, &in, err);
     if (rv != CKR_OK)
         return rv;
-    /* PKCS #11 v2.40, 2.1.11 and 2.3.1: exactly this much. */
-    raw = alg->encode != NULL ? 2 * ec_order_size(key) : prov_sign_size(key);
-    if (raw > size)
+    if (in.size > size)
         return p11_error_set(err, P11_PARAMETER,
                              "%s: %zu bytes are too few for the signature",
                              p11_key_where(key->token_key), size);
-    *sig_len = raw;
+    *sig_len = in.size;
     rv = p11_key_sign(key->token_key, &in.mechanism, in.data, in.len, sig,
                       sig_len, err);
     if (rv != CKR_OK && alg->refused != NULL)
         rv = alg->refused(key, params, &in, rv, sig, sig_len, err);
     if (rv != CKR_OK)
         return rv;
-    if (*sig_len != raw)
+    if (*sig_len != in.size)
         rv = CKR_SIGNATURE_LEN_RANGE;
     else if (alg->encode != NULL)
         rv = alg->encode(sig, size, sig_len);

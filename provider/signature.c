@@ -117,8 +117,9 @@ void *prov_sig_dupctx(void *vctx)
  */
 static int sig_begin(struct sig_ctx *ctx, struct prov_key *key)
 {
-    sig_reset(ctx);
-    if (key == NULL && ctx->key == NULL)
+    if (ctx->key != NULL)
+        sig_reset(ctx);
+    else if (key == NULL)
         return prov_raise_rv(ctx->prov, P11_PARAMETER, "no key was given");
     if (key != NULL) {
         prov_key_up_ref(key);
@@ -158,20 +159,21 @@ static int sig_fail(struct sig_ctx *ctx)
     return 0;
 }
 
-/* The digest that the algorithm's name has. */
-static int set_own_digest(struct sig_ctx *ctx)
+static int sign_begin(struct sig_ctx *ctx, struct prov_key *key)
 {
+    if (!sig_begin(ctx, key) || !check_may_sign(ctx) ||
+        !prov_sigctx_set_limits(ctx))
+        return 0;
+    /* The digest that the algorithm's name has. */
     ctx->md_fixed = ctx->digest != NULL;
-    return prov_sigctx_set_digest(ctx, ctx->digest, NULL);
+    return !ctx->md_fixed || prov_sigctx_set_digest(ctx, ctx->digest, NULL);
 }
 
 int prov_sig_sign_init(void *vctx, void *keydata, const OSSL_PARAM params[])
 {
     struct sig_ctx *ctx = vctx;
 
-    return (sig_begin(ctx, keydata) && check_may_sign(ctx) &&
-            prov_sigctx_set_limits(ctx) && set_own_digest(ctx) &&
-            prov_sigctx_set_params(ctx, params)) ||
+    return (sign_begin(ctx, keydata) && prov_sigctx_set_params(ctx, params)) ||
            sig_fail(ctx);
 }
 
@@ -189,8 +191,8 @@ static int sig_digest_sign_init(void *vctx, const char *mdname, void *keydata,
 {
     struct sig_ctx *ctx = vctx;
 
-    if (!prov_sig_sign_init(ctx, keydata, NULL))
-        return 0;
+    if (!sign_begin(ctx, keydata))
+        return sig_fail(ctx);
     if ((mdname == NULL || *mdname == '\0') && ctx->md == NULL)
         mdname = ctx->key->alg->default_digest;
     if (!prov_sigctx_set_digest(ctx, mdname, NULL))
@@ -265,16 +267,12 @@ int prov_sig_digest_update(void *vctx, const unsigned char *data, size_t len)
     return EVP_DigestUpdate(ctx->mdctx, data, len);
 }
 
-int prov_sig_digest_sign_final(void *vctx, unsigned char *sig, size_t *siglen,
-                               size_t sigsize)
+static int finish(struct sig_ctx *ctx, unsigned char *sig, size_t *siglen,
+                  size_t sigsize)
 {
-    struct sig_ctx *ctx = vctx;
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int len;
-    int answered = answer_size(ctx, sig, siglen, sigsize);
 
-    if (answered >= 0)
-        return answered;
     /* Nothing was updated: the digest of the empty message. */
     if ((ctx->mdctx == NULL || ctx->finished) &&
         !prov_sig_digest_update(ctx, NULL, 0))
@@ -282,6 +280,15 @@ int prov_sig_digest_sign_final(void *vctx, unsigned char *sig, size_t *siglen,
     ctx->finished = true;
     return EVP_DigestFinal_ex(ctx->mdctx, digest, &len) &&
            sign_bytes(ctx, sig, siglen, sigsize, digest, len);
+}
+
+int prov_sig_digest_sign_final(void *vctx, unsigned char *sig, size_t *siglen,
+                               size_t sigsize)
+{
+    struct sig_ctx *ctx = vctx;
+    int answered = answer_size(ctx, sig, siglen, sigsize);
+
+    return answered >= 0 ? answered : finish(ctx, sig, siglen, sigsize);
 }
 
 /* In one go; what was given by earlier updates is part of the message. */
@@ -297,7 +304,7 @@ static int sig_digest_sign(void *vctx, unsigned char *sig, size_t *siglen,
     if (ctx->md == NULL)
         return sign_bytes(ctx, sig, siglen, sigsize, tbs, tbslen);
     return prov_sig_digest_update(ctx, tbs, tbslen) &&
-           prov_sig_digest_sign_final(ctx, sig, siglen, sigsize);
+           finish(ctx, sig, siglen, sigsize);
 }
 
 int prov_sig_sign(void *vctx, unsigned char *sig, size_t *siglen,
