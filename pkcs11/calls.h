@@ -10,6 +10,7 @@
 #define HSMSIGN_CALLS_H
 
 #include "cryptoki.h"
+#include "log.h"
 
 /*
  * rv = P11_CALL(fl, C_Sign, session, ...): parameters and answer as in
@@ -22,8 +23,21 @@
                                  ? (fl)->function(__VA_ARGS__)                 \
                                  : CKR_FUNCTION_NOT_SUPPORTED))
 
-/* For P11_CALL: begin to measure, and write the line; returns rv. */
-void p11_call_begin(void);
-CK_RV p11_call_end(const char *function, CK_RV rv);
+/* For P11_CALL, with log level debug: begin to measure; write the line. */
+void p11_call_clock(void);
+void p11_call_log(const char *function, CK_RV rv);
+
+static inline void p11_call_begin(void)
+{
+    if (p11_log_enabled(P11_LOG_DEBUG))
+        p11_call_clock();
+}
+
+static inline CK_RV p11_call_end(const char *function, CK_RV rv)
+{
+    if (p11_log_enabled(P11_LOG_DEBUG))
+        p11_call_log(function, rv);
+    return rv;
+}
 
 #endif

@@ -42,6 +42,7 @@ static const CK_ATTRIBUTE_TYPE identity[] = {
     CKA_EC_PARAMS, CKA_EC_POINT, CKA_CHECK_VALUE, CKA_PARAMETER_SET,
 };
 
+#define NO_EPOCH     (~0UL) /* no slot lives that long */
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
 static bool copy_value(struct p11_uri_value *to,
@@ -147,7 +148,7 @@ void p11_key_uri(const struct p11_key *key, char *buf, size_t size)
 
 bool p11_key_may_sign(const struct p11_key *key)
 {
-    return p11_attrs_bool(&key->attrs, CKA_SIGN, true);
+    return key->may_sign;
 }
 
 /*
@@ -274,6 +275,7 @@ static void take_found(struct p11_key *key, const struct found *found)
     key->attrs = found->attrs;
     key->always_authenticate =
         p11_attrs_bool(&key->attrs, CKA_ALWAYS_AUTHENTICATE, false);
+    key->may_sign = p11_attrs_bool(&key->attrs, CKA_SIGN, true);
     key->handle = found->handle;
     key->epoch = found->epoch;
 }
@@ -401,6 +403,7 @@ static CK_RV find_again(struct p11_key *key, struct p11_session *session,
         /* Before the handle can be used. */
         atomic_fetch_add(&key->times_found, 1);
         pthread_mutex_lock(&key->slot->lock);
+        key->epoch = NO_EPOCH;
         key->handle = found.handle;
         key->epoch = found.epoch;
         pthread_mutex_unlock(&key->slot->lock);
@@ -408,11 +411,19 @@ static CK_RV find_again(struct p11_key *key, struct p11_session *session,
     return rv;
 }
 
+/*
+ * Without the lock, which each signature would take once more.  A handle that
+ * is just being replaced has NO_EPOCH before it, or another epoch behind it.
+ */
 bool p11_key_handle(struct p11_key *key, CK_OBJECT_HANDLE *handle,
                     unsigned long *epoch)
 {
     bool current;
 
+    *epoch = key->epoch;
+    *handle = key->handle;
+    if (*epoch == key->epoch && *epoch == key->slot->epoch)
+        return true;
     pthread_mutex_lock(&key->slot->lock);
     *handle = key->handle;
     *epoch = key->epoch;

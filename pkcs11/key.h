@@ -18,12 +18,12 @@ struct p11_key {
     /* What the URI asks for or the key has, owned; finds it again. */
     struct p11_uri_value label, id;
     struct p11_attrs attrs;
-    bool always_authenticate;
+    bool always_authenticate, may_sign; /* of attrs */
     char where[192];
     atomic_ulong times_found;
-    /* Under the slot's lock: */
-    CK_OBJECT_HANDLE handle;
-    unsigned long epoch; /* of the slot, for which the handle is good */
+    /* Written under the slot's lock; see p11_key_handle(). */
+    _Atomic(CK_OBJECT_HANDLE) handle;
+    atomic_ulong epoch; /* of the slot, for which the handle is good */
 };
 
 /*

@@ -28,7 +28,7 @@
 enum { SINK_SYSLOG = -2, SINK_NONE = -1 };
 
 static atomic_int current_sink = SINK_NONE;
-static atomic_int current_level;
+atomic_int p11_log_level_now;
 
 static const struct {
     const char *name;
@@ -84,7 +84,7 @@ CK_RV p11_log_open(const char *spec, struct p11_error *err)
                                  spec);
     }
     if (atomic_compare_exchange_strong(&current_sink, &none, sink))
-        atomic_store(&current_level, level);
+        atomic_store(&p11_log_level_now, level);
     else if (is_file)
         (void)close(sink); /* another thread was first, and nobody saw it */
     return CKR_OK;
@@ -99,17 +99,10 @@ void p11_log_close(void)
 {
     int sink;
 
-    atomic_store(&current_level, P11_LOG_OFF);
+    atomic_store(&p11_log_level_now, P11_LOG_OFF);
     sink = atomic_exchange(&current_sink, SINK_NONE);
     if (sink >= 0 && sink != STDERR_FILENO)
         (void)close(sink);
-}
-
-bool p11_log_enabled(enum p11_log_level level)
-{
-    return level != P11_LOG_OFF &&
-           (int)level <=
-               atomic_load_explicit(&current_level, memory_order_relaxed);
 }
 
 void p11_log(enum p11_log_level level, const char *format, ...)

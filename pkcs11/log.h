@@ -9,6 +9,7 @@
 #ifndef HSMSIGN_LOG_H
 #define HSMSIGN_LOG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include "rv.h"
 
@@ -36,8 +37,15 @@ CK_RV p11_log_open(const char *spec, struct p11_error *err);
 /* Close it again, when no other thread logs: for tests and for unload. */
 void p11_log_close(void);
 
+extern atomic_int p11_log_level_now; /* for p11_log_enabled() */
+
 /* Whether a line of this level would be written; costs one atomic load. */
-bool p11_log_enabled(enum p11_log_level level);
+static inline bool p11_log_enabled(enum p11_log_level level)
+{
+    return level != P11_LOG_OFF &&
+           (int)level <=
+               atomic_load_explicit(&p11_log_level_now, memory_order_relaxed);
+}
 
 /*
  * Write one line: time (UTC, milliseconds), process id, thread id, level,

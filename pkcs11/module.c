@@ -302,12 +302,10 @@ out:
     return rv;
 }
 
-CK_RV p11_module_ready(struct p11_module *module, struct p11_error *err)
+CK_RV p11_module_again(struct p11_module *module, struct p11_error *err)
 {
     CK_RV rv = CKR_OK;
 
-    if (!module->needs_initialise)
-        return CKR_OK;
     if (opening)
         return inside_initialize(module->path, err);
     pthread_mutex_lock(&open_lock);

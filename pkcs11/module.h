@@ -85,12 +85,19 @@ CK_RV p11_module_open(const struct p11_module_config *config,
  */
 void p11_module_close(struct p11_module *module);
 
+/* For p11_module_ready(). */
+CK_RV p11_module_again(struct p11_module *module, struct p11_error *err);
+
 /*
  * To be called before a session is opened: calls C_Initialize if that is to be
  * done again, in a fork's child or after a restart that failed.  One
  * comparison otherwise.
  */
-CK_RV p11_module_ready(struct p11_module *module, struct p11_error *err);
+static inline CK_RV p11_module_ready(struct p11_module *module,
+                                     struct p11_error *err)
+{
+    return module->needs_initialise ? p11_module_again(module, err) : CKR_OK;
+}
 
 /*
  * Around calls that no session counts, C_GetSlotList and its like, so that a

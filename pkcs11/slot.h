@@ -49,7 +49,7 @@ struct p11_slot {
      * Bumped when a login or a fork made the handles and sessions of before
      * worthless; a key's handle is good for the epoch in which it was found.
      */
-    unsigned long epoch;
+    atomic_ulong epoch; /* may be read without the lock */
     enum p11_login_state login;
     pthread_cond_t login_done;
     struct p11_pin *pin; /* that logged in, for recovery and children */
