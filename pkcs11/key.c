@@ -146,11 +146,6 @@ void p11_key_uri(const struct p11_key *key, char *buf, size_t size)
     p11_uri_describe(&uri, buf, size);
 }
 
-bool p11_key_may_sign(const struct p11_key *key)
-{
-    return key->may_sign;
-}
-
 /*
  * Find exactly one.  Two are asked for, so that a second one shows; which
  * key signs must never depend on the order in which a token answers.
@@ -376,11 +371,6 @@ CK_RV p11_key_load(struct p11_module *module, const struct p11_uri *uri,
         rv = load(module, uri, request, key, err);
     } while (p11_retry(&retry, module, rv, err));
     return rv;
-}
-
-unsigned long p11_key_times_found(struct p11_key *key)
-{
-    return atomic_load(&key->times_found);
 }
 
 /* Log in if needed, find the key, and see that it is still the same one. */

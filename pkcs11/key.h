@@ -12,7 +12,7 @@
 #include "slot.h"
 #include "uri.h"
 
-/* Fields are for key.c and public.c. */
+/* Fields are for key.c, public.c and this file. */
 struct p11_key {
     struct p11_slot *slot;
     /* What the URI asks for or the key has, owned; finds it again. */
@@ -71,7 +71,10 @@ const char *p11_key_where(const struct p11_key *key);
 void p11_key_uri(const struct p11_key *key, char *buf, size_t size);
 
 /* Whether CKA_SIGN allows signing (true if the token does not say). */
-bool p11_key_may_sign(const struct p11_key *key);
+static inline bool p11_key_may_sign(const struct p11_key *key)
+{
+    return key->may_sign;
+}
 
 /*
  * The handle and the epoch it is good for; returns whether that is still the
@@ -115,7 +118,10 @@ CK_RV p11_key_mend(struct p11_key *key, struct p11_session *session, CK_RV rv,
  * then is what the token tells of the private object, which may be little;
  * who knows more (the public key) should look again when this changes.
  */
-unsigned long p11_key_times_found(struct p11_key *key);
+static inline unsigned long p11_key_times_found(struct p11_key *key)
+{
+    return atomic_load_explicit(&key->times_found, memory_order_acquire);
+}
 
 /* What ties a public object or certificate to a private key. */
 enum p11_public_by {

@@ -149,15 +149,13 @@ CK_RV prov_key_prove(struct prov_key *key, EVP_PKEY *candidate, bool *proved,
     return CKR_OK;
 }
 
-CK_RV prov_key_check_same(struct prov_key *key, struct p11_error *err)
+CK_RV prov_key_check_again(struct prov_key *key, unsigned long found,
+                           struct p11_error *err)
 {
-    unsigned long found = p11_key_times_found(key->token_key);
     EVP_PKEY *pub = prov_key_public(key);
     struct prov_trial trial;
     CK_RV rv;
 
-    if (found == atomic_load_explicit(&key->checked, memory_order_relaxed))
-        return CKR_OK;
     /* An RSA key's modulus was compared when it was found. */
     if (pub != NULL && key->alg->key_type != CKK_RSA) {
         rv = prov_trial_make(key, trial_text, &trial, err);

@@ -267,18 +267,19 @@ int prov_sig_digest_update(void *vctx, const unsigned char *data, size_t len)
     return EVP_DigestUpdate(ctx->mdctx, data, len);
 }
 
-static int finish(struct sig_ctx *ctx, unsigned char *sig, size_t *siglen,
-                  size_t sigsize)
+/* What was updated before, if anything was, and tbs. */
+static int sign_digest(struct sig_ctx *ctx, unsigned char *sig, size_t *siglen,
+                       size_t sigsize, const unsigned char *tbs, size_t tbslen)
 {
+    bool at_once = ctx->mdctx == NULL && ctx->md != NULL && !ctx->finished;
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int len;
 
-    /* Nothing was updated: the digest of the empty message. */
-    if ((ctx->mdctx == NULL || ctx->finished) &&
-        !prov_sig_digest_update(ctx, NULL, 0))
+    if (!at_once && !prov_sig_digest_update(ctx, tbs, tbslen))
         return 0;
     ctx->finished = true;
-    return EVP_DigestFinal_ex(ctx->mdctx, digest, &len) &&
+    return (at_once ? EVP_Digest(tbs, tbslen, digest, &len, ctx->md, NULL)
+                    : EVP_DigestFinal_ex(ctx->mdctx, digest, &len)) &&
            sign_bytes(ctx, sig, siglen, sigsize, digest, len);
 }
 
@@ -288,7 +289,8 @@ int prov_sig_digest_sign_final(void *vctx, unsigned char *sig, size_t *siglen,
     struct sig_ctx *ctx = vctx;
     int answered = answer_size(ctx, sig, siglen, sigsize);
 
-    return answered >= 0 ? answered : finish(ctx, sig, siglen, sigsize);
+    return answered >= 0 ? answered
+                         : sign_digest(ctx, sig, siglen, sigsize, NULL, 0);
 }
 
 /* In one go; what was given by earlier updates is part of the message. */
@@ -301,10 +303,9 @@ static int sig_digest_sign(void *vctx, unsigned char *sig, size_t *siglen,
 
     if (answered >= 0)
         return answered;
-    if (ctx->md == NULL)
-        return sign_bytes(ctx, sig, siglen, sigsize, tbs, tbslen);
-    return prov_sig_digest_update(ctx, tbs, tbslen) &&
-           finish(ctx, sig, siglen, sigsize);
+    return ctx->md == NULL
+               ? sign_bytes(ctx, sig, siglen, sigsize, tbs, tbslen)
+               : sign_digest(ctx, sig, siglen, sigsize, tbs, tbslen);
 }
 
 int prov_sig_sign(void *vctx, unsigned char *sig, size_t *siglen,

@@ -38,10 +38,11 @@ static bool evp_open(const struct bench_alg *a, const char *where)
 bool bench_sign_init(EVP_MD_CTX *ctx, const struct bench_alg *a,
                      OSSL_LIB_CTX *libctx, EVP_PKEY *pkey)
 {
+    int padding = RSA_PKCS1_PSS_PADDING, salt = RSA_PSS_SALTLEN_DIGEST;
     OSSL_PARAM pss[] = {
-        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PAD_MODE, "pss", 3),
-        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, "digest", 6),
-        OSSL_PARAM_END
+        OSSL_PARAM_construct_int(OSSL_SIGNATURE_PARAM_PAD_MODE, &padding),
+        OSSL_PARAM_construct_int(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, &salt),
+        OSSL_PARAM_construct_end()
     };
 
     return EVP_DigestSignInit_ex(ctx, NULL, "SHA256", libctx, NULL, pkey,
