@@ -149,22 +149,40 @@ CK_RV prov_key_prove(struct prov_key *key, EVP_PKEY *candidate, bool *proved,
     return CKR_OK;
 }
 
-CK_RV prov_key_check_again(struct prov_key *key, unsigned long found,
+/* EdDSA signs the message itself, ECDSA what was made of it (sign.c). */
+static bool verifies(const struct prov_key *key, EVP_PKEY *pub,
+                     const struct prov_signed *made)
+{
+    bool at_once = key->alg->default_digest == NULL;
+    OSSL_LIB_CTX *libctx = key->ctx->libctx;
+    EVP_MD_CTX *md = at_once ? EVP_MD_CTX_new() : NULL;
+    EVP_PKEY_CTX *ctx =
+        at_once ? NULL : EVP_PKEY_CTX_new_from_pkey(libctx, pub, PROV_NOT_OURS);
+    int result = 0;
+
+    if (md != NULL && EVP_DigestVerifyInit_ex(md, NULL, NULL, libctx,
+                                              PROV_NOT_OURS, pub, NULL) > 0)
+        result =
+            EVP_DigestVerify(md, made->sig, made->sig_len, made->in, made->len);
+    else if (ctx != NULL && EVP_PKEY_verify_init(ctx) > 0)
+        result =
+            EVP_PKEY_verify(ctx, made->sig, made->sig_len, made->in, made->len);
+    EVP_MD_CTX_free(md);
+    EVP_PKEY_CTX_free(ctx);
+    return result == 1;
+}
+
+CK_RV prov_key_check_again(struct prov_key *key, const struct prov_signed *made,
                            struct p11_error *err)
 {
+    unsigned long found = p11_key_times_found(key->token_key);
     EVP_PKEY *pub = prov_key_public(key);
-    struct prov_trial trial;
-    CK_RV rv;
 
     /* An RSA key's modulus was compared when it was found. */
-    if (pub != NULL && key->alg->key_type != CKK_RSA) {
-        rv = prov_trial_make(key, trial_text, &trial, err);
-        if (rv != CKR_OK)
-            return rv;
-        if (!prov_trial_verifies(key, pub, &trial))
-            return p11_error_call(err, P11_KEY_CHANGED, "C_Sign",
-                                  p11_key_where(key->token_key));
-    }
+    if (pub != NULL && key->alg->key_type != CKK_RSA &&
+        !verifies(key, pub, made))
+        return p11_error_call(err, P11_KEY_CHANGED, "C_Sign",
+                              p11_key_where(key->token_key));
     atomic_store_explicit(&key->checked, found, memory_order_relaxed);
     return CKR_OK;
 }

@@ -90,23 +90,28 @@ CK_RV prov_trial_make(struct prov_key *key, const char *text,
 bool prov_trial_verifies(const struct prov_key *key, EVP_PKEY *pub,
                          const struct prov_trial *trial);
 
+/* A signature, and what C_Sign was given for it. */
+struct prov_signed {
+    const unsigned char *in, *sig;
+    size_t len, sig_len;
+};
 /* For prov_key_check_same(). */
-CK_RV prov_key_check_again(struct prov_key *key, unsigned long found,
+CK_RV prov_key_check_again(struct prov_key *key, const struct prov_signed *made,
                            struct p11_error *err);
 /*
  * After a signature: whether the key that made it is the one that was loaded.
- * Costs nothing, unless the key was looked up again since; then one trial
- * signature, if there is a public half to verify it with.  Returns CKR_OK,
- * P11_KEY_CHANGED, or why the token did not sign.
+ * Costs nothing, unless the key was looked up again since; then the public
+ * half, if there is one, has to verify the signature.  Returns CKR_OK or
+ * P11_KEY_CHANGED.
  */
 static inline CK_RV prov_key_check_same(struct prov_key *key,
+                                        const struct prov_signed *made,
                                         struct p11_error *err)
 {
-    unsigned long found = p11_key_times_found(key->token_key);
-
-    return found == atomic_load_explicit(&key->checked, memory_order_relaxed)
+    return p11_key_times_found(key->token_key) ==
+                   atomic_load_explicit(&key->checked, memory_order_relaxed)
                ? CKR_OK
-               : prov_key_check_again(key, found, err);
+               : prov_key_check_again(key, made, err);
 }
 
 /*

@@ -239,7 +239,8 @@ static int sign_bytes(struct sig_ctx *ctx, unsigned char *sig, size_t *siglen,
     ERR_set_mark();
     rv = prov_sign(ctx->key, &ctx->params, in, len, sig, sigsize, siglen, &err);
     if (rv == CKR_OK)
-        rv = prov_key_check_same(ctx->key, &err);
+        rv = prov_key_check_same(
+            ctx->key, &(struct prov_signed){ in, sig, len, *siglen }, &err);
     if (rv == P11_KEY_CHANGED)
         OPENSSL_cleanse(sig, sigsize);
     ERR_pop_to_mark();

@@ -178,6 +178,46 @@ static void test_what_can_be_mended_is_no_error(void **state)
     EVP_PKEY_free(public);
 }
 
+static fake_sign_fn *sign_as_named;
+
+/* With another key, of which the private object tells the same. */
+static CK_RV sign_as_another(struct fake *f, const struct fake_object *key,
+                             const CK_MECHANISM *mechanism,
+                             const unsigned char *data, size_t len,
+                             unsigned char *sig, size_t *siglen)
+{
+    struct fake_object another = *key;
+
+    for (size_t i = 0; i < another.n; i++) {
+        if (another.attributes[i].type == CKA_LABEL)
+            another.attributes[i] = (CK_ATTRIBUTE){ CKA_LABEL, "p256-bare", 9 };
+    }
+    return sign_as_named(f, &another, mechanism, data, len, sig, siglen);
+}
+
+static void test_key_that_another_one_replaced_does_not_sign(void **state)
+{
+    static const unsigned char nothing[8];
+    EVP_PKEY *key = fake_key(ctx, "p256"), *public = fixture_public("p256");
+    unsigned char sig[FIXTURE_SIGNATURE_MAX] = { 0 };
+
+    (void)state;
+    sign_as_named = fake->sign;
+    fake_lose(fake, FAKE_SESSIONS | FAKE_LOGIN | FAKE_HANDLES);
+    fake->sign = sign_as_another;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(fixture_sign(ctx, key, "SHA256", sig), 0);
+        fixture_assert_error(0, "the URI now names another key", "p256", NULL);
+        assert_memory_equal(sig, nothing, sizeof(nothing));
+    }
+    fake->sign = sign_as_named;
+    fake_calls_reset(fake);
+    assert_true(fixture_signs(ctx, key, public));
+    assert_int_equal(fake_count(fake, NULL), 2);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(public);
+}
+
 /* Nor for a key that is loaded when the token has come back. */
 static void test_lost_session_or_login_does_not_fail_a_load(void **state)
 {
@@ -369,6 +409,7 @@ int main(void)
         TEST(test_failure_while_loading_is_one_error),
         TEST(test_failure_while_signing_is_one_error),
         TEST(test_what_can_be_mended_is_no_error),
+        TEST(test_key_that_another_one_replaced_does_not_sign),
         TEST(test_lost_session_or_login_does_not_fail_a_load),
         TEST(test_key_that_may_not_sign_says_so_before_the_token),
         TEST(test_earlier_errors_stay_in_the_queue),

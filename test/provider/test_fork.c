@@ -217,14 +217,18 @@ static void test_fork_before_the_first_uri(void **state)
     OSSL_LIB_CTX_free(work.ctx);
 }
 
-/* What the token sees of a child that signs: PKCS #11 v2.40, 6.6.1. */
+/*
+ * What the token sees of a child that signs: PKCS #11 v2.40, 6.6.1.  Its first
+ * signature costs what loading the key and signing does.
+ */
 static bool sign_and_count(struct work *work)
 {
     bool ok = false;
 
     fake_calls_reset(work->fake);
     ok = sign(work) && fake_count(work->fake, "C_Initialize") == 1 &&
-         fake_count(work->fake, "C_Login") == 1;
+         fake_count(work->fake, "C_Login") == 1 &&
+         fake_count(work->fake, NULL) <= 11;
     fake_calls_reset(work->fake);
     return ok && sign(work) && fake_count(work->fake, NULL) == 2;
 }
