@@ -73,6 +73,24 @@ static void test_load_makes_few_calls(void **state)
                  "C_GetAttributeValue");
 }
 
+static void test_each_further_slot_costs_one_call(void **state)
+{
+    size_t before;
+
+    (void)state;
+    fake_calls_reset(fake);
+    EVP_PKEY_free(fake_key(ctx, "rsa2048"));
+    before = fake_count(fake, NULL);
+    OSSL_LIB_CTX_free(ctx);
+    for (size_t i = 1; i <= 5; i++)
+        (void)fake_add_slot(fake, "other", "2");
+    ctx = fake_context("");
+    fake_calls_reset(fake);
+    EVP_PKEY_free(fake_key(ctx, "rsa2048"));
+    assert_int_equal(fake_count(fake, "C_GetTokenInfo"), 6);
+    assert_int_equal(fake_count(fake, NULL), before + 5);
+}
+
 static void test_opening_a_uri_and_init_make_no_call(void **state)
 {
     (void)state;
@@ -183,6 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_signature_is_two_calls),
         TEST(test_load_makes_few_calls),
+        TEST(test_each_further_slot_costs_one_call),
         TEST(test_opening_a_uri_and_init_make_no_call),
         TEST(test_questions_that_need_no_token_make_no_call),
         TEST(test_proof_costs_two_calls_once),
