@@ -261,8 +261,9 @@ def measure_provider(setting):
                     f"no latency, {alg.upper()}, {threads} threads: {name}, rate of the floor's",
                     ratio(everyone[name], everyone["floor"]),
                     least=0.8 if name == "hsmsign" else None,
-                    note=f"{everyone[name].median():,.0f}/s, "
-                    f"floor {everyone['floor'].median():,.0f}/s",
+                    note=f"{everyone[name].median():,.0f}/s, {everyone[name].median('cpu_us'):.1f}"
+                    f" us of CPU; floor {everyone['floor'].median():,.0f}/s,"
+                    f" {everyone['floor'].median('cpu_us'):.1f} us",
                 )
         for c in everyone.values():
             c.close()

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include "bench.h"
 
@@ -34,6 +35,16 @@ static uint64_t now(void)
 
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Of this process, in user and system mode. */
+static double cpu_seconds(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
 static size_t class_of(uint64_t ns)
@@ -112,7 +123,7 @@ static double quantile(int threads, unsigned long signatures, double q)
     return 0;
 }
 
-static void print(int threads)
+static void print(int threads, double cpu)
 {
     unsigned long signatures = 0, failures = 0;
     uint64_t ended = 0, longest = 0;
@@ -128,18 +139,23 @@ static void print(int threads)
     }
     seconds = (double)(ended - began) / 1e9;
     printf("{\"signatures\": %lu, \"failures\": %lu, \"rate\": %.1f, "
-           "\"p50\": %.4f, \"p99\": %.4f, \"longest\": %.4f}\n",
+           "\"p50\": %.4f, \"p99\": %.4f, \"longest\": %.4f, "
+           "\"cpu_us\": %.3f}\n",
            signatures, failures, (double)signatures / seconds,
            quantile(threads, signatures, 0.5),
-           quantile(threads, signatures, 0.99), (double)longest / 1e6);
+           quantile(threads, signatures, 0.99), (double)longest / 1e6,
+           signatures == 0 ? 0 : cpu * 1e6 / (double)signatures);
 }
 
 bool bench_run(const struct contender *who, int threads, double seconds,
                unsigned long max)
 {
+    double cpu;
+
     if (threads < 1 || threads > BENCH_THREADS)
         return false;
     run_seconds = seconds;
+    cpu = cpu_seconds();
     pthread_barrier_init(&barrier, NULL, (unsigned)threads);
     for (int i = 0; i < threads; i++) {
         memset(&workers[i], 0, sizeof(workers[i]));
@@ -151,6 +167,6 @@ bool bench_run(const struct contender *who, int threads, double seconds,
     for (int i = 0; i < threads; i++)
         pthread_join(workers[i].thread, NULL);
     pthread_barrier_destroy(&barrier);
-    print(threads);
+    print(threads, cpu_seconds() - cpu);
     return true;
 }
