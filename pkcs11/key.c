@@ -208,7 +208,7 @@ static CK_RV read_private(struct p11_key *key, struct p11_session *session,
  * How often a call is made again.  A loss that comes while another is mended
  * is a new one; a token that is gone or busy will be so the next time, too.
  */
-static int mends_max(CK_RV rv)
+int p11_key_mends_max(CK_RV rv)
 {
     enum p11_class class = p11_rv_info(rv)->class;
 
@@ -254,7 +254,7 @@ static CK_RV find_and_read(struct p11_key *key, struct p11_session *session,
         rv = find_private(key, session, &found->handle, err);
         if (rv == CKR_OK)
             rv = read_private(key, session, found, err);
-        if (rv == CKR_OK || tries == mends_max(rv))
+        if (rv == CKR_OK || tries == p11_key_mends_max(rv))
             break;
         /* Private objects are not there for who is not, or was not yet. */
         if (rv == P11_NO_KEY && (p11_slot_epoch(key->slot) != found->epoch ||
@@ -374,8 +374,8 @@ CK_RV p11_key_load(struct p11_module *module, const struct p11_uri *uri,
 }
 
 /* Log in if needed, find the key, and see that it is still the same one. */
-static CK_RV find_again(struct p11_key *key, struct p11_session *session,
-                        unsigned long seen, struct p11_error *err)
+CK_RV p11_key_find_again(struct p11_key *key, struct p11_session *session,
+                         unsigned long seen, struct p11_error *err)
 {
     struct found found = { 0 };
     CK_RV rv = find_and_read(key, session, NULL, seen, &found, err);
@@ -420,90 +420,4 @@ bool p11_key_handle(struct p11_key *key, CK_OBJECT_HANDLE *handle,
     current = key->epoch == key->slot->epoch;
     pthread_mutex_unlock(&key->slot->lock);
     return current;
-}
-
-struct signing {
-    CK_MECHANISM *mechanism;
-    const unsigned char *in;
-    size_t len;
-    unsigned char *sig;
-    CK_ULONG sig_len; /* the buffer's size, then the signature's */
-};
-
-static CK_RV sign_once(struct p11_key *key, struct p11_session *session,
-                       CK_OBJECT_HANDLE handle, struct signing *op,
-                       struct p11_error *err)
-{
-    CK_FUNCTION_LIST *fl = key->slot->module->fl;
-    CK_ULONG sig_len = op->sig_len;
-    CK_RV rv;
-
-    rv = P11_CALL(fl, C_SignInit, session->handle, op->mechanism, handle);
-    if (rv != CKR_OK)
-        return p11_error_call(err, rv, "C_SignInit", key->where);
-    if (key->always_authenticate) {
-        rv = p11_slot_login_context(key->slot, session, key->where, err);
-        if (rv != CKR_OK)
-            return rv;
-    }
-    rv = P11_CALL(fl, C_Sign, session->handle, (CK_BYTE *)op->in,
-                  (CK_ULONG)op->len, op->sig, &sig_len);
-    if (rv != CKR_OK)
-        return p11_error_call(err, rv, "C_Sign", key->where);
-    if (sig_len > op->sig_len)
-        return p11_error_call(err, CKR_GENERAL_ERROR, "C_Sign", key->where);
-    op->sig_len = sig_len;
-    return CKR_OK;
-}
-
-static CK_RV sign_with(struct p11_key *key, struct p11_session *session,
-                       struct signing *op, struct p11_error *err)
-{
-    CK_OBJECT_HANDLE handle;
-    unsigned long epoch;
-    CK_RV rv;
-
-    for (int tries = 0;; tries++) {
-        rv = CKR_OK;
-        if (!p11_key_handle(key, &handle, &epoch)) {
-            rv = find_again(key, session, epoch, err);
-            p11_key_handle(key, &handle, &epoch);
-        }
-        if (rv == CKR_OK)
-            rv = sign_once(key, session, handle, op, err);
-        if (rv == CKR_OK || tries == mends_max(rv))
-            return rv;
-        rv = p11_key_mend(key, session, rv, epoch, err);
-        if (rv != CKR_OK)
-            return rv;
-    }
-}
-
-CK_MECHANISM_TYPE p11_key_mechanism(const struct p11_key *key,
-                                    CK_MECHANISM_TYPE standard)
-{
-    return p11_vendor_number(&key->slot->module->vendor, P11_CKM, standard);
-}
-
-CK_RV p11_key_sign(struct p11_key *key, const CK_MECHANISM *mechanism,
-                   const unsigned char *in, size_t len, unsigned char *sig,
-                   size_t *sig_len, struct p11_error *err)
-{
-    CK_MECHANISM own = *mechanism;
-    struct signing op = { &own, in, len, sig, (CK_ULONG)*sig_len };
-    struct p11_retry retry = { 0 };
-    struct p11_session *session;
-    CK_RV rv;
-
-    own.mechanism = p11_key_mechanism(key, mechanism->mechanism);
-    do {
-        rv = p11_session_borrow(key->slot, &session, err);
-        if (rv != CKR_OK)
-            continue;
-        rv = sign_with(key, session, &op, err);
-        p11_session_give_back(key->slot, session, rv);
-    } while (rv != CKR_OK && p11_retry(&retry, key->slot->module, rv, err));
-    if (rv == CKR_OK)
-        *sig_len = op.sig_len;
-    return rv;
 }

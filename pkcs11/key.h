@@ -12,7 +12,7 @@
 #include "slot.h"
 #include "uri.h"
 
-/* Fields are for key.c, public.c and this file. */
+/* Fields are for key.c, key_sign.c, public.c and this file. */
 struct p11_key {
     struct p11_slot *slot;
     /* What the URI asks for or the key has, owned; finds it again. */
@@ -112,6 +112,15 @@ CK_RV p11_key_sign(struct p11_key *key, const CK_MECHANISM *mechanism,
  */
 CK_RV p11_key_mend(struct p11_key *key, struct p11_session *session, CK_RV rv,
                    unsigned long seen, struct p11_error *err);
+
+/* For key_sign.c: how often a call that ended with rv is made again at once. */
+int p11_key_mends_max(CK_RV rv);
+/*
+ * The same: log in if needed, find the key, and see that it is still the same
+ * one.  seen is p11_slot_login()'s.  Returns as p11_key_sign().
+ */
+CK_RV p11_key_find_again(struct p11_key *key, struct p11_session *session,
+                         unsigned long seen, struct p11_error *err);
 
 /*
  * How often the key was looked up again since it was loaded.  What is compared
