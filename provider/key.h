@@ -31,6 +31,8 @@ struct prov_pss_limits {
     long min_salt;                       /* bytes */
 };
 
+struct sig_params;
+
 struct prov_key {
     atomic_uint refs;
     struct prov_ctx *ctx;
@@ -90,8 +92,9 @@ CK_RV prov_trial_make(struct prov_key *key, const char *text,
 bool prov_trial_verifies(const struct prov_key *key, EVP_PKEY *pub,
                          const struct prov_trial *trial);
 
-/* A signature, and what C_Sign was given for it. */
+/* A signature, and what it was made of: prov_sign()'s arguments. */
 struct prov_signed {
+    const struct sig_params *params;
     const unsigned char *in, *sig;
     size_t len, sig_len;
 };

@@ -240,7 +240,8 @@ static int sign_bytes(struct sig_ctx *ctx, unsigned char *sig, size_t *siglen,
     rv = prov_sign(ctx->key, &ctx->params, in, len, sig, sigsize, siglen, &err);
     if (rv == CKR_OK)
         rv = prov_key_check_same(
-            ctx->key, &(struct prov_signed){ in, sig, len, *siglen }, &err);
+            ctx->key,
+            &(struct prov_signed){ &ctx->params, in, sig, len, *siglen }, &err);
     if (rv == P11_KEY_CHANGED)
         OPENSSL_cleanse(sig, sigsize);
     ERR_pop_to_mark();
