@@ -37,9 +37,7 @@
  * Neither the module behind nor the log is ever closed: other libraries'
  * destructors may still call us at exit, after ours would have run.
  */
-#include <dlfcn.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 #include "shim.h"
 
@@ -112,7 +110,7 @@ static CK_RV forward_C_Finalize(void *reserved)
     if (rv == CKR_OK)
         rv = real->C_Finalize(reserved);
     if (rv == CKR_OK)
-        shim_sessions_closed(NULL);
+        front_sessions_closed(NULL);
     return shim_call_end(&call, rv);
 }
 
@@ -150,14 +148,14 @@ static CK_RV forward_C_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags,
     shim_call_note(&call, " slot=0x%lx flags=0x%lx", slot, flags);
     if (rv != CKR_OK)
         return shim_call_end(&call, rv);
-    if (!shim_session_reserve(slot, shim_config.max_sessions))
+    if (!front_session_reserve(slot, shim_config.max_sessions, 0))
         return shim_call_end(&call, CKR_SESSION_COUNT);
     rv = real->C_OpenSession(slot, flags, application, notify, session);
     if (rv == CKR_OK) {
-        shim_session_opened(slot, *session);
+        front_session_opened(slot, *session);
         shim_call_note(&call, " session=0x%lx", *session);
     } else {
-        shim_session_unreserve(slot);
+        front_session_unreserve(slot);
     }
     return shim_call_end(&call, rv);
 }
@@ -173,7 +171,7 @@ static CK_RV forward_C_CloseSession(CK_SESSION_HANDLE session)
     rv = real->C_CloseSession(session);
     if (rv == CKR_OK || rv == CKR_SESSION_HANDLE_INVALID ||
         rv == CKR_SESSION_CLOSED)
-        shim_session_closed(session);
+        front_session_closed(session);
     return shim_call_end(&call, rv);
 }
 
@@ -186,7 +184,7 @@ static CK_RV forward_C_CloseAllSessions(CK_SLOT_ID slot)
     if (rv == CKR_OK)
         rv = real->C_CloseAllSessions(slot);
     if (rv == CKR_OK)
-        shim_sessions_closed(&slot);
+        front_sessions_closed(&slot);
     return shim_call_end(&call, rv);
 }
 
@@ -197,7 +195,9 @@ static CK_RV forward_C_CloseAllSessions(CK_SLOT_ID slot)
 static CK_RV context_login(CK_SESSION_HANDLE session, const CK_BYTE *pin,
                            CK_ULONG pinlen)
 {
-    if (shim_session_auth(session) == SHIM_AUTH_NONE)
+    struct front_session *open = front_session(session);
+
+    if (open == NULL || open->state == SHIM_AUTH_NONE)
         return CKR_OPERATION_NOT_INITIALIZED;
     if (pin == NULL &&
         (shim_config.set_flags & CKF_PROTECTED_AUTHENTICATION_PATH) == 0)
@@ -206,7 +206,7 @@ static CK_RV context_login(CK_SESSION_HANDLE session, const CK_BYTE *pin,
         (pinlen != shim_config.pinpad_len ||
          memcmp(pin, shim_config.pinpad, pinlen) != 0))
         return CKR_PIN_INCORRECT;
-    shim_session_set_auth(session, SHIM_AUTH_GIVEN);
+    open->state = SHIM_AUTH_GIVEN;
     return CKR_OK;
 }
 
@@ -231,76 +231,19 @@ static CK_RV forward_C_Login(CK_SESSION_HANDLE session, CK_USER_TYPE user,
     return shim_call_end(&call, rv);
 }
 
-/* Our answer for one attribute, in C_GetAttributeValue's own way (5.7). */
-static CK_RV answer_attribute(const struct shim_attribute *forced,
-                              CK_ATTRIBUTE *attribute)
-{
-    if (forced->unavailable) {
-        attribute->ulValueLen = CK_UNAVAILABLE_INFORMATION;
-        return CKR_ATTRIBUTE_TYPE_INVALID;
-    }
-    if (attribute->pValue != NULL && attribute->ulValueLen < forced->len) {
-        attribute->ulValueLen = CK_UNAVAILABLE_INFORMATION;
-        return CKR_BUFFER_TOO_SMALL;
-    }
-    if (attribute->pValue != NULL)
-        memcpy(attribute->pValue, forced->value, forced->len);
-    attribute->ulValueLen = forced->len;
-    return CKR_OK;
-}
-
-static const struct shim_attribute *forced_attribute(CK_ATTRIBUTE_TYPE type)
+static bool forced_attribute(CK_ATTRIBUTE_TYPE type,
+                             struct front_answer *answer, const void *arg)
 {
     size_t i = 0;
 
+    (void)arg;
     for (i = 0; i < shim_config.n_attributes; i++) {
-        if (shim_config.attributes[i].type == type)
-            return &shim_config.attributes[i];
-    }
-    return NULL;
-}
-
-/*
- * C_GetAttributeValue with some answers ours.  The token gets the template
- * with CKA_CLASS, which every object has, in their places: it still checks the
- * session and the object, and what it thinks of our attributes plays no part.
- */
-static CK_RV get_attributes(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
-                            CK_ATTRIBUTE *templ, CK_ULONG count)
-{
-    CK_OBJECT_CLASS class = 0;
-    CK_ATTRIBUTE *asked = NULL;
-    CK_RV rv = CKR_OK;
-    CK_ULONG i = 0;
-
-    if (shim_config.n_attributes == 0 || templ == NULL || count == 0)
-        return real->C_GetAttributeValue(session, object, templ, count);
-    asked = calloc(count, sizeof(*asked));
-    if (asked == NULL)
-        return CKR_HOST_MEMORY;
-    for (i = 0; i < count; i++) {
-        asked[i] = templ[i];
-        if (forced_attribute(templ[i].type) != NULL)
-            asked[i] = (CK_ATTRIBUTE){ CKA_CLASS, &class, sizeof(class) };
-    }
-    rv = real->C_GetAttributeValue(session, object, asked, count);
-    if (rv != CKR_OK && rv != CKR_ATTRIBUTE_TYPE_INVALID &&
-        rv != CKR_ATTRIBUTE_SENSITIVE && rv != CKR_BUFFER_TOO_SMALL)
-        goto out;
-    for (i = 0; i < count; i++) {
-        const struct shim_attribute *forced = forced_attribute(templ[i].type);
-
-        if (forced == NULL) {
-            templ[i].ulValueLen = asked[i].ulValueLen;
-        } else {
-            CK_RV answer = answer_attribute(forced, &templ[i]);
-
-            rv = rv == CKR_OK ? answer : rv;
+        if (shim_config.attributes[i].type == type) {
+            *answer = shim_config.attributes[i].answer;
+            return true;
         }
     }
-out:
-    free(asked);
-    return rv;
+    return false;
 }
 
 static CK_RV forward_C_GetAttributeValue(CK_SESSION_HANDLE session,
@@ -313,7 +256,8 @@ static CK_RV forward_C_GetAttributeValue(CK_SESSION_HANDLE session,
     shim_call_note(&call, " session=0x%lx object=0x%lx", session, object);
     note_template(&call, templ, count);
     if (rv == CKR_OK)
-        rv = get_attributes(session, object, templ, count);
+        rv = front_get_attributes(real, session, object, templ, count,
+                                  forced_attribute, NULL);
     return shim_call_end(&call, rv);
 }
 
@@ -334,6 +278,7 @@ static CK_RV forward_C_SignInit(CK_SESSION_HANDLE session,
                                 CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
 {
     struct shim_call call;
+    struct front_session *open = front_session(session);
     CK_RV rv = shim_call_begin(&call, SHIM_C_SignInit);
 
     shim_call_note(&call, " session=0x%lx mechanism=0x%lx key=0x%lx", session,
@@ -342,8 +287,8 @@ static CK_RV forward_C_SignInit(CK_SESSION_HANDLE session,
                    key);
     if (rv == CKR_OK)
         rv = real->C_SignInit(session, mechanism, key);
-    if (rv == CKR_OK && shim_config.always_authenticate)
-        shim_session_set_auth(session, SHIM_AUTH_WANTED);
+    if (rv == CKR_OK && open != NULL && shim_config.always_authenticate)
+        open->state = SHIM_AUTH_WANTED;
     return shim_call_end(&call, rv);
 }
 
@@ -355,19 +300,21 @@ static CK_RV forward_C_SignInit(CK_SESSION_HANDLE session,
 static CK_RV sign_authenticated(CK_SESSION_HANDLE session, CK_BYTE *data,
                                 CK_ULONG len, CK_BYTE *sig, CK_ULONG *siglen)
 {
+    struct front_session *open = front_session(session);
     CK_BYTE thrown_away[4096];
     CK_ULONG n = sizeof(thrown_away);
     CK_RV rv = CKR_OK;
 
-    if (shim_session_auth(session) == SHIM_AUTH_WANTED) {
+    if (open != NULL && open->state == SHIM_AUTH_WANTED) {
         real->C_Sign(session, data, len, thrown_away, &n);
         rv = CKR_USER_NOT_LOGGED_IN;
     } else {
         rv = real->C_Sign(session, data, len, sig, siglen);
     }
     /* A size query, or too small a buffer, leaves the operation active. */
-    if (rv != CKR_BUFFER_TOO_SMALL && !(rv == CKR_OK && sig == NULL))
-        shim_session_set_auth(session, SHIM_AUTH_NONE);
+    if (open != NULL && rv != CKR_BUFFER_TOO_SMALL &&
+        !(rv == CKR_OK && sig == NULL))
+        open->state = SHIM_AUTH_NONE;
     return rv;
 }
 
@@ -395,52 +342,11 @@ static CK_FUNCTION_LIST functions = {
 #include "../cryptoki_functions.h"
 };
 
-/*
- * A function that the module behind does not have is absent here too.  The
- * list is an array of function pointers after the version, as the assertion
- * in shim_call.c has counted.
- */
-static void hide_absent(void)
-{
-    const size_t size = sizeof(CK_C_Initialize);
-    size_t at = 0;
-
-    for (at = offsetof(CK_FUNCTION_LIST, C_Initialize);
-         at < sizeof(CK_FUNCTION_LIST); at += size) {
-        CK_C_Initialize function = NULL;
-
-        memcpy(&function, (const char *)real + at, size);
-        if (function == NULL)
-            memcpy((char *)&functions + at, &function, size);
-    }
-}
-
-/*
- * Open the module behind.  RTLD_LOCAL: its C_ functions must not be found in
- * place of another module's; and no RTLD_DEEPBIND, with which SoftHSM crashes
- * in a program that has an allocator of its own.
- */
 static void load(void)
 {
-    CK_C_GetFunctionList get = NULL;
-    void *module = NULL;
-    CK_RV rv = CKR_OK;
-
     shim_config_read(&shim_config);
-    shim_sessions_init();
-    module = dlopen(shim_config.module, RTLD_NOW | RTLD_LOCAL);
-    if (module == NULL)
-        /* NOLINTNEXTLINE(concurrency-mt-unsafe): is so in glibc */
-        shim_die("%s", dlerror());
-    *(void **)&get = dlsym(module, "C_GetFunctionList");
-    if (get == NULL)
-        shim_die("%s has no C_GetFunctionList", shim_config.module);
-    if (get == C_GetFunctionList)
-        shim_die("%s is the shim itself", shim_config.module);
-    rv = get(&real);
-    if (rv != CKR_OK || real == NULL)
-        shim_die("%s: C_GetFunctionList: 0x%lx", shim_config.module, rv);
-    hide_absent();
+    front_sessions_init();
+    real = front_load(shim_config.module, C_GetFunctionList, &functions);
 }
 
 static CK_RV forward_C_GetFunctionList(CK_FUNCTION_LIST **list)

@@ -4,9 +4,9 @@
  *
  *   shim_config.c   the environment, read once, as a struct shim_config
  *   shim_call.c     what is done around every call: count, sleep, fail, log
- *   shim_session.c  which sessions are open, and how far each one's signature
- *                   with an always-authenticate key has come
  *   shim.c          the functions themselves
+ *
+ * What it shares with other modules in front of one is in front/.
  */
 #ifndef HSMSIGN_SHIM_H
 #define HSMSIGN_SHIM_H
@@ -14,7 +14,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include "../../pkcs11/cryptoki.h"
+#include "../front/front.h"
 
 /* A module that shows its own names could be mistaken for another one. */
 #pragma GCC visibility push(hidden)
@@ -26,7 +26,11 @@ enum shim_function {
     SHIM_FUNCTIONS
 };
 
-enum { SHIM_MAX_RULES = 32, SHIM_MAX_ATTRIBUTES = 16, SHIM_MAX_VALUE = 256 };
+enum {
+    SHIM_MAX_RULES = 32,
+    SHIM_MAX_ATTRIBUTES = 16,
+    SHIM_MAX_VALUE = FRONT_MAX_VALUE
+};
 
 /* HSMSIGN_SHIM_FAIL: calls first to first + count - 1 answer rv. */
 struct shim_rule {
@@ -39,9 +43,7 @@ struct shim_rule {
 /* HSMSIGN_SHIM_ATTR: what C_GetAttributeValue says, whatever the token says. */
 struct shim_attribute {
     CK_ATTRIBUTE_TYPE type;
-    bool unavailable; /* length -1, CKR_ATTRIBUTE_TYPE_INVALID */
-    size_t len;
-    CK_BYTE value[SHIM_MAX_VALUE];
+    struct front_answer answer;
 };
 
 /* The environment; all zero but log means "forward, and nothing else". */
@@ -65,13 +67,9 @@ extern struct shim_config shim_config; /* written once, by the load */
 
 /*
  * Fill *config from the HSMSIGN_SHIM_ variables.  What cannot be understood,
- * an unknown variable of that prefix included, ends the process by shim_die.
+ * an unknown variable of that prefix included, ends the process by front_die.
  */
 void shim_config_read(struct shim_config *config);
-
-/* One line to stderr, then abort(): a test must not go on with a typo. */
-_Noreturn void shim_die(const char *format, ...)
-    __attribute__((format(printf, 1, 2)));
 
 /* A call under way: its line of the log grows as its arguments are seen. */
 struct shim_call {
@@ -88,25 +86,15 @@ void shim_call_note(struct shim_call *call, const char *format, ...)
 /* End a call: write its line, in one write, and answer rv. */
 CK_RV shim_call_end(const struct shim_call *call, CK_RV rv);
 
-/* PKCS #11 v2.40, 5.11: C_SignInit, C_Login(CKU_CONTEXT_SPECIFIC), C_Sign. */
+/*
+ * PKCS #11 v2.40, 5.11: C_SignInit, C_Login(CKU_CONTEXT_SPECIFIC), C_Sign.  It
+ * is a session's state when a key is made to want CKA_ALWAYS_AUTHENTICATE.
+ */
 enum shim_auth {
     SHIM_AUTH_NONE,   /* no signature has begun */
     SHIM_AUTH_WANTED, /* C_SignInit came */
     SHIM_AUTH_GIVEN   /* and then the PIN */
 };
-
-/* Registers the fork handlers; once, before anything below. */
-void shim_sessions_init(void);
-/* Take a place for a session of slot; false when max (if any) are taken. */
-bool shim_session_reserve(CK_SLOT_ID slot, unsigned long max);
-/* C_OpenSession answered: the place is for this handle, or is given back. */
-void shim_session_opened(CK_SLOT_ID slot, CK_SESSION_HANDLE session);
-void shim_session_unreserve(CK_SLOT_ID slot);
-void shim_session_closed(CK_SESSION_HANDLE session);
-/* All those of one slot, or (NULL) of all. */
-void shim_sessions_closed(const CK_SLOT_ID *slot);
-enum shim_auth shim_session_auth(CK_SESSION_HANDLE session);
-void shim_session_set_auth(CK_SESSION_HANDLE session, enum shim_auth auth);
 
 #pragma GCC visibility pop
 

@@ -8,7 +8,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include "shim.h"
 
@@ -18,13 +17,7 @@ const char *const shim_names[SHIM_FUNCTIONS] = {
 #include "../cryptoki_functions.h"
 };
 
-/* One row for each pointer of the function list: none is forgotten. */
-_Static_assert((sizeof(CK_FUNCTION_LIST) -
-                offsetof(CK_FUNCTION_LIST, C_Initialize)) /
-                       sizeof(CK_C_Initialize) ==
-                   SHIM_FUNCTIONS,
-               "cryptoki_functions.h does not list all functions");
-
+const char front_name[] = "shim";
 struct shim_config shim_config;
 
 static atomic_ulong calls[SHIM_FUNCTIONS];
@@ -38,15 +31,6 @@ static bool is_local(enum shim_function function)
            function == SHIM_C_GetFunctionList;
 }
 
-static void sleep_us(unsigned long us)
-{
-    struct timespec left = { .tv_sec = (time_t)(us / 1000000),
-                             .tv_nsec = (long)(us % 1000000) * 1000 };
-
-    while (nanosleep(&left, &left) != 0 && errno == EINTR)
-        ;
-}
-
 CK_RV shim_call_begin(struct shim_call *call, enum shim_function function)
 {
     unsigned long n = atomic_fetch_add(&calls[function], 1) + 1;
@@ -56,7 +40,7 @@ CK_RV shim_call_begin(struct shim_call *call, enum shim_function function)
     call->len = 0;
     call->notes[0] = '\0';
     if (shim_config.delay_us != 0 && !is_local(function))
-        sleep_us(shim_config.delay_us);
+        front_sleep_us(shim_config.delay_us);
     for (i = 0; i < shim_config.n_rules; i++) {
         const struct shim_rule *rule = &shim_config.rules[i];
 
@@ -80,7 +64,7 @@ void shim_call_note(struct shim_call *call, const char *format, ...)
     n = vsnprintf(call->notes + call->len, room, format, args);
     va_end(args);
     if (n < 0)
-        shim_die("cannot format a log line");
+        front_die("cannot format a log line");
     if ((size_t)n < room) {
         call->len += (size_t)n;
     } else {
@@ -104,6 +88,6 @@ CK_RV shim_call_end(const struct shim_call *call, CK_RV rv)
         written = write(shim_config.log, line, (size_t)n);
     while (written < 0 && errno == EINTR);
     if (written != n)
-        shim_die("cannot write to the log (errno %d)", errno);
+        front_die("cannot write to the log (errno %d)", errno);
     return rv;
 }

@@ -13,8 +13,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,79 +23,10 @@
 /* The longest item of a list: an attribute with SHIM_MAX_VALUE bytes. */
 enum { ITEM_MAX = 2 * SHIM_MAX_VALUE + 64 };
 
-void shim_die(const char *format, ...)
-{
-    char line[1024];
-    va_list args;
-
-    va_start(args, format);
-    (void)vsnprintf(line, sizeof(line), format, args);
-    va_end(args);
-    (void)fprintf(stderr, "shim: %s\n", line);
-    abort();
-}
-
-/*
- * Read a decimal or 0x number and step *text over it; no sign, no blanks, and
- * no octal, which "010" in a test was hardly meant to be.
- */
-static unsigned long read_number(const char **text, const char *variable)
-{
-    int base = strncmp(*text, "0x", 2) == 0 ? 16 : 10;
-    const char *digits = base == 16 ? *text + 2 : *text;
-    char *end = NULL;
-    unsigned long n = 0;
-
-    errno = 0;
-    if (isxdigit((unsigned char)*digits))
-        n = strtoul(digits, &end, base);
-    if (end == NULL || end == digits || errno != 0)
-        shim_die(PREFIX "%s: a number is expected at \"%s\"", variable, *text);
-    *text = end;
-    return n;
-}
-
-/* The same where nothing may follow. */
-static unsigned long read_whole_number(const char *text, const char *variable)
-{
-    const char *end = text;
-    unsigned long n = read_number(&end, variable);
-
-    if (*end != '\0')
-        shim_die(PREFIX "%s: \"%s\" is not a number", variable, text);
-    return n;
-}
-
-/*
- * Copy the next item of a list to item and step *list over it and its
- * separator; false at the end.  An empty item is a typo.
- */
-static bool next_item(const char **list, char separator, char item[ITEM_MAX],
-                      const char *variable)
-{
-    const char separators[2] = { separator, '\0' };
-    size_t len = strcspn(*list, separators);
-
-    if (**list == '\0')
-        return false;
-    if (len == 0 || len >= ITEM_MAX)
-        shim_die(PREFIX "%s: an item is empty or too long", variable);
-    memcpy(item, *list, len);
-    item[len] = '\0';
-    *list += len;
-    if (**list == separator) {
-        (*list)++;
-        if (**list == '\0')
-            shim_die(PREFIX "%s: nothing after the last '%c'", variable,
-                     separator);
-    }
-    return true;
-}
-
 static void read_module(struct shim_config *config, const char *value)
 {
     if (strlen(value) >= sizeof(config->module))
-        shim_die(PREFIX "MODULE: the path is too long");
+        front_die(PREFIX "MODULE: the path is too long");
     memcpy(config->module, value, strlen(value) + 1);
 }
 
@@ -105,25 +34,25 @@ static void read_log(struct shim_config *config, const char *value)
 {
     config->log = open(value, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
     if (config->log < 0)
-        shim_die(PREFIX "LOG: cannot open %s (errno %d)", value, errno);
+        front_die(PREFIX "LOG: cannot open %s (errno %d)", value, errno);
 }
 
 static void read_delay(struct shim_config *config, const char *value)
 {
-    config->delay_us = read_whole_number(value, "DELAY_US");
+    config->delay_us = front_whole_number(value, PREFIX "DELAY_US");
 }
 
 static void read_max_sessions(struct shim_config *config, const char *value)
 {
-    config->max_sessions = read_whole_number(value, "MAX_SESSIONS");
+    config->max_sessions = front_whole_number(value, PREFIX "MAX_SESSIONS");
     if (config->max_sessions == 0)
-        shim_die(PREFIX "MAX_SESSIONS: must be at least 1");
+        front_die(PREFIX "MAX_SESSIONS: must be at least 1");
 }
 
 static void read_pinpad(struct shim_config *config, const char *value)
 {
     if (strlen(value) > sizeof(config->pinpad))
-        shim_die(PREFIX "PINPAD: the PIN is too long");
+        front_die(PREFIX "PINPAD: the PIN is too long");
     config->pinpad_len = strlen(value);
     memcpy(config->pinpad, value, config->pinpad_len);
 }
@@ -140,34 +69,34 @@ static void read_rule(struct shim_rule *rule, const char *item)
             strncmp(shim_names[function], item, len) != 0))
         function++;
     if (function == SHIM_FUNCTIONS || *text != '=')
-        shim_die(PREFIX "FAIL: \"%s\" does not begin with FUNCTION=", item);
+        front_die(PREFIX "FAIL: \"%s\" does not begin with FUNCTION=", item);
     text++;
     *rule = (struct shim_rule){ .function = (enum shim_function)function,
-                                .rv = read_number(&text, "FAIL"),
+                                .rv = front_number(&text, PREFIX "FAIL"),
                                 .first = 1 };
     if (*text == '*') {
         text++;
-        rule->count = read_number(&text, "FAIL");
+        rule->count = front_number(&text, PREFIX "FAIL");
         if (rule->count == 0)
-            shim_die(PREFIX "FAIL: \"%s\": *COUNT must be at least 1", item);
+            front_die(PREFIX "FAIL: \"%s\": *COUNT must be at least 1", item);
     }
     if (*text == '@') {
         text++;
-        rule->first = read_number(&text, "FAIL");
+        rule->first = front_number(&text, PREFIX "FAIL");
     }
     if (*text != '\0' || rule->first == 0 || rule->rv == CKR_OK)
-        shim_die(PREFIX "FAIL: \"%s\" is not FUNCTION=CK_RV[*COUNT][@N] with "
-                        "a CK_RV other than 0 and an N of at least 1",
-                 item);
+        front_die(PREFIX "FAIL: \"%s\" is not FUNCTION=CK_RV[*COUNT][@N] with "
+                         "a CK_RV other than 0 and an N of at least 1",
+                  item);
 }
 
 static void read_fail(struct shim_config *config, const char *value)
 {
     char item[ITEM_MAX];
 
-    while (next_item(&value, ';', item, "FAIL")) {
+    while (front_next_item(&value, ';', item, sizeof(item), PREFIX "FAIL")) {
         if (config->n_rules == SHIM_MAX_RULES)
-            shim_die(PREFIX "FAIL: more than %d rules", SHIM_MAX_RULES);
+            front_die(PREFIX "FAIL: more than %d rules", SHIM_MAX_RULES);
         read_rule(&config->rules[config->n_rules++], item);
     }
 }
@@ -176,20 +105,21 @@ static void read_token_flags(struct shim_config *config, const char *value)
 {
     char item[ITEM_MAX];
 
-    while (next_item(&value, ',', item, "TOKEN_FLAGS")) {
+    while (front_next_item(&value, ',', item, sizeof(item),
+                           PREFIX "TOKEN_FLAGS")) {
         CK_FLAGS flags = 0;
 
         if (*item != '+' && *item != '-')
-            shim_die(PREFIX "TOKEN_FLAGS: \"%s\" does not begin with + or -",
-                     item);
-        flags = read_whole_number(item + 1, "TOKEN_FLAGS");
+            front_die(PREFIX "TOKEN_FLAGS: \"%s\" does not begin with + or -",
+                      item);
+        flags = front_whole_number(item + 1, PREFIX "TOKEN_FLAGS");
         if (*item == '+')
             config->set_flags |= flags;
         else
             config->clear_flags |= flags;
     }
     if ((config->set_flags & config->clear_flags) != 0)
-        shim_die(PREFIX "TOKEN_FLAGS: a bit is both set and cleared");
+        front_die(PREFIX "TOKEN_FLAGS: a bit is both set and cleared");
 }
 
 static CK_BYTE read_hex_byte(const char *text, const char *item)
@@ -197,7 +127,7 @@ static CK_BYTE read_hex_byte(const char *text, const char *item)
     char digits[3] = "";
 
     if (!isxdigit((unsigned char)text[0]) || !isxdigit((unsigned char)text[1]))
-        shim_die(PREFIX "ATTR: \"%s\" is not TYPE=HEX or TYPE=-", item);
+        front_die(PREFIX "ATTR: \"%s\" is not TYPE=HEX or TYPE=-", item);
     memcpy(digits, text, 2);
     return (CK_BYTE)strtoul(digits, NULL, 16);
 }
@@ -207,19 +137,21 @@ static void read_attribute(struct shim_attribute *attribute, const char *item)
 {
     const char *text = item;
 
-    *attribute = (struct shim_attribute){ .type = read_number(&text, "ATTR") };
+    *attribute =
+        (struct shim_attribute){ .type = front_number(&text, PREFIX "ATTR") };
     if (*text != '=')
-        shim_die(PREFIX "ATTR: \"%s\" is not TYPE=HEX or TYPE=-", item);
+        front_die(PREFIX "ATTR: \"%s\" is not TYPE=HEX or TYPE=-", item);
     text++;
     if (strcmp(text, "-") == 0) {
-        attribute->unavailable = true;
+        attribute->answer.rv = CKR_ATTRIBUTE_TYPE_INVALID;
         return;
     }
     for (; *text != '\0'; text += 2) {
-        if (attribute->len == sizeof(attribute->value))
-            shim_die(PREFIX "ATTR: a value is longer than %d bytes",
-                     SHIM_MAX_VALUE);
-        attribute->value[attribute->len++] = read_hex_byte(text, item);
+        if (attribute->answer.len == SHIM_MAX_VALUE)
+            front_die(PREFIX "ATTR: a value is longer than %d bytes",
+                      SHIM_MAX_VALUE);
+        attribute->answer.value[attribute->answer.len++] =
+            read_hex_byte(text, item);
     }
 }
 
@@ -227,17 +159,19 @@ static void read_attributes(struct shim_config *config, const char *value)
 {
     char item[ITEM_MAX];
 
-    while (next_item(&value, ';', item, "ATTR")) {
+    while (front_next_item(&value, ';', item, sizeof(item), PREFIX "ATTR")) {
         struct shim_attribute *attribute =
             &config->attributes[config->n_attributes];
 
         if (config->n_attributes == SHIM_MAX_ATTRIBUTES)
-            shim_die(PREFIX "ATTR: more than %d attributes",
-                     SHIM_MAX_ATTRIBUTES);
+            front_die(PREFIX "ATTR: more than %d attributes",
+                      SHIM_MAX_ATTRIBUTES);
         read_attribute(attribute, item);
         config->n_attributes++;
-        if (attribute->type == CKA_ALWAYS_AUTHENTICATE && attribute->len == 1)
-            config->always_authenticate = attribute->value[0] != CK_FALSE;
+        if (attribute->type == CKA_ALWAYS_AUTHENTICATE &&
+            attribute->answer.len == 1)
+            config->always_authenticate =
+                attribute->answer.value[0] != CK_FALSE;
     }
 }
 
@@ -262,7 +196,7 @@ static void read_variable(struct shim_config *config, const char *entry)
                      strncmp(variables[i].name, entry, len) != 0))
         i++;
     if (i == n)
-        shim_die(PREFIX "%.*s: no such variable", (int)len, entry);
+        front_die(PREFIX "%.*s: no such variable", (int)len, entry);
     if (entry[len] == '=' && entry[len + 1] != '\0')
         variables[i].read(config, entry + len + 1);
 }
@@ -278,9 +212,9 @@ void shim_config_read(struct shim_config *config)
             read_variable(config, *entry + prefix);
     }
     if (config->module[0] == '\0')
-        shim_die(PREFIX "MODULE: not set");
+        front_die(PREFIX "MODULE: not set");
     if ((config->set_flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0 &&
         config->pinpad_len == 0)
-        shim_die(PREFIX "TOKEN_FLAGS: a protected authentication path needs "
-                        "the PIN in " PREFIX "PINPAD");
+        front_die(PREFIX "TOKEN_FLAGS: a protected authentication path needs "
+                         "the PIN in " PREFIX "PINPAD");
 }

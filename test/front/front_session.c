@@ -1,28 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The sessions that are open through the shim: to count them against a limit
- * and to know, for a key that is made to want CKA_ALWAYS_AUTHENTICATE, how far
- * each session's signature has come.
+ * The sessions that are open through a front: to count them against a limit
+ * and to keep something with each.
  *
  * A place is taken before C_OpenSession is forwarded, so that threads cannot
  * pass the limit together.  A forked child is a new application (PKCS #11
  * v2.40, 2.6): it begins with none.
  */
 #include <pthread.h>
-#include "shim.h"
+#include <stdlib.h>
+#include "front.h"
 
 /* Far more than any token has; more than these would not be followed. */
 enum { MAX_SESSIONS = 8192 };
 
-struct session {
-    CK_SLOT_ID slot;
-    CK_SESSION_HANDLE handle; /* CK_INVALID_HANDLE while it is being opened */
-    enum shim_auth auth;
-    bool taken;
-};
-
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct session sessions[MAX_SESSIONS];
+static struct front_session sessions[MAX_SESSIONS];
 static size_t used; /* no place is taken from here on */
 
 static void before_fork(void)
@@ -41,15 +34,16 @@ static void after_fork_in_child(void)
     pthread_mutex_unlock(&lock);
 }
 
-void shim_sessions_init(void)
+void front_sessions_init(void)
 {
     if (pthread_atfork(before_fork, after_fork_in_parent,
                        after_fork_in_child) != 0)
-        shim_die("pthread_atfork failed");
+        front_die("pthread_atfork failed");
 }
 
 /* The place of a handle, or of a session of slot that is being opened. */
-static struct session *find(const CK_SLOT_ID *slot, CK_SESSION_HANDLE handle)
+static struct front_session *find(const CK_SLOT_ID *slot,
+                                  CK_SESSION_HANDLE handle)
 {
     size_t i = 0;
 
@@ -61,9 +55,20 @@ static struct session *find(const CK_SLOT_ID *slot, CK_SESSION_HANDLE handle)
     return NULL;
 }
 
-bool shim_session_reserve(CK_SLOT_ID slot, unsigned long max)
+static void give_back(struct front_session *place)
+{
+    if (place == NULL)
+        return;
+    place->taken = false;
+    free(place->data);
+    place->data = NULL;
+}
+
+bool front_session_reserve(CK_SLOT_ID slot, unsigned long max_of_slot,
+                           unsigned long max)
 {
     unsigned long of_slot = 0;
+    unsigned long all = 0;
     size_t place = MAX_SESSIONS;
     bool ok = false;
     size_t i = 0;
@@ -72,27 +77,29 @@ bool shim_session_reserve(CK_SLOT_ID slot, unsigned long max)
     for (i = 0; i < used; i++) {
         if (!sessions[i].taken && place == MAX_SESSIONS)
             place = i;
-        if (sessions[i].taken && sessions[i].slot == slot)
-            of_slot++;
+        all += sessions[i].taken;
+        of_slot += sessions[i].taken && sessions[i].slot == slot;
     }
     if (place == MAX_SESSIONS)
         place = used;
-    if (max != 0 && of_slot >= max)
+    if ((max_of_slot != 0 && of_slot >= max_of_slot) ||
+        (max != 0 && all >= max))
         goto out;
     if (place == MAX_SESSIONS)
-        shim_die("more than %d sessions", MAX_SESSIONS);
+        front_die("more than %d sessions", MAX_SESSIONS);
     if (place == used)
         used++;
-    sessions[place] = (struct session){ .taken = true, .slot = slot };
+    give_back(&sessions[place]); /* the parent's, in a child */
+    sessions[place] = (struct front_session){ .taken = true, .slot = slot };
     ok = true;
 out:
     pthread_mutex_unlock(&lock);
     return ok;
 }
 
-void shim_session_opened(CK_SLOT_ID slot, CK_SESSION_HANDLE session)
+void front_session_opened(CK_SLOT_ID slot, CK_SESSION_HANDLE session)
 {
-    struct session *place = NULL;
+    struct front_session *place = NULL;
 
     pthread_mutex_lock(&lock);
     place = find(&slot, CK_INVALID_HANDLE);
@@ -101,61 +108,55 @@ void shim_session_opened(CK_SLOT_ID slot, CK_SESSION_HANDLE session)
     pthread_mutex_unlock(&lock);
 }
 
-void shim_session_unreserve(CK_SLOT_ID slot)
+void front_session_unreserve(CK_SLOT_ID slot)
 {
-    struct session *place = NULL;
-
     pthread_mutex_lock(&lock);
-    place = find(&slot, CK_INVALID_HANDLE);
-    if (place != NULL)
-        place->taken = false;
+    give_back(find(&slot, CK_INVALID_HANDLE));
     pthread_mutex_unlock(&lock);
 }
 
-void shim_session_closed(CK_SESSION_HANDLE session)
+void front_session_closed(CK_SESSION_HANDLE session)
 {
-    struct session *place = NULL;
-
     pthread_mutex_lock(&lock);
-    place = find(NULL, session);
-    if (place != NULL)
-        place->taken = false;
+    give_back(find(NULL, session));
     pthread_mutex_unlock(&lock);
 }
 
-void shim_sessions_closed(const CK_SLOT_ID *slot)
+void front_sessions_closed(const CK_SLOT_ID *slot)
 {
     size_t i = 0;
 
     pthread_mutex_lock(&lock);
     for (i = 0; i < used; i++) {
-        if (sessions[i].handle != CK_INVALID_HANDLE &&
+        if (sessions[i].taken && sessions[i].handle != CK_INVALID_HANDLE &&
             (slot == NULL || sessions[i].slot == *slot))
-            sessions[i].taken = false;
+            give_back(&sessions[i]);
     }
     pthread_mutex_unlock(&lock);
 }
 
-enum shim_auth shim_session_auth(CK_SESSION_HANDLE session)
+struct front_session *front_session(CK_SESSION_HANDLE session)
 {
-    enum shim_auth auth = SHIM_AUTH_NONE;
-    const struct session *place = NULL;
+    struct front_session *place = NULL;
 
+    if (session == CK_INVALID_HANDLE)
+        return NULL;
     pthread_mutex_lock(&lock);
     place = find(NULL, session);
-    if (place != NULL)
-        auth = place->auth;
     pthread_mutex_unlock(&lock);
-    return auth;
+    return place;
 }
 
-void shim_session_set_auth(CK_SESSION_HANDLE session, enum shim_auth auth)
+CK_SESSION_HANDLE front_session_of(CK_SLOT_ID slot)
 {
-    struct session *place = NULL;
+    CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
+    size_t i = 0;
 
     pthread_mutex_lock(&lock);
-    place = find(NULL, session);
-    if (place != NULL)
-        place->auth = auth;
+    for (i = 0; i < used && session == CK_INVALID_HANDLE; i++) {
+        if (sessions[i].taken && sessions[i].slot == slot)
+            session = sessions[i].handle;
+    }
     pthread_mutex_unlock(&lock);
+    return session;
 }
