@@ -4,9 +4,9 @@
 # Makes what the tests share: SoftHSM tokens with keys whose software twins
 # are at hand, a CA and certificates.  Nothing here depends on hsmsign.
 #
-#   make_token.sh DIR SOFTHSM_MODULE
+#   make_token.sh DIR SOFTHSM_MODULE [PIN]
 #
-# In DIR:  softhsm2.conf, tokens/   token "demo" (PIN 1234), token "second"
+# In DIR:  softhsm2.conf, tokens/   token "demo" (PIN, else 1234), token "second"
 #                                   (PIN in second.pin, like CloudHSM's)
 #          ca.pem ca.key            who signed the certificates
 #          NAME.key NAME.pub NAME.pem   private key, public key, certificate
@@ -20,7 +20,7 @@
 # and, made on the token, with NAME.pub alone:
 #   rsa-pss        CKA_ALLOWED_MECHANISMS is CKM_RSA_PKCS_PSS
 set -eu
-dir=$1 module=$2
+dir=$1 module=$2 pin=${3:-1234}
 rm -rf "$dir"
 mkdir -p "$dir/tokens"
 cd "$dir"
@@ -44,7 +44,7 @@ import() { # token pin name id
     quiet softhsm2-util --import "$3.p8" --token "$1" --pin "$2" --label "$3" --id "$4"
 }
 
-tool() { quiet pkcs11-tool --module "$module" --token-label demo --login --pin 1234 "$@"; }
+tool() { quiet pkcs11-tool --module "$module" --token-label demo --login --pin "$pin" "$@"; }
 
 make_key() { # name algorithm options...
     local name=$1
@@ -83,21 +83,21 @@ ec p256-cert P-256
 ec p256-label P-256
 ec twin P-256
 
-init demo 1234
+init demo "$pin"
 init second "$(cat second.pin)"
 id=10
 for name in rsa2048 rsa3072 rsa4096 p256 p384 p521 ed25519 p256-bare p256-cert p256-label; do
-    import demo 1234 "$name" $id
+    import demo "$pin" "$name" $id
     id=$((id + 1))
 done
-import demo 1234 ed25519-bare 20
+import demo "$pin" ed25519-bare 20
 id=50
 for name in ed448 p224 secp256k1 brainpool256 brainpool384 brainpool512; do
-    import demo 1234 "$name" $id
+    import demo "$pin" "$name" $id
     id=$((id + 1))
 done
-import demo 1234 twin 30
-import demo 1234 twin 31
+import demo "$pin" twin 30
+import demo "$pin" twin 31
 import second "$(cat second.pin)" rsa2048 10
 
 tool --keypairgen --key-type rsa:2048 --label rsa-pss --id 40 \

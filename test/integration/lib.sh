@@ -8,8 +8,13 @@
 # "plain", the same openssl without any configuration, in which hsmsign does
 # not exist.
 #
-# Results are TAP.  Nothing is skipped: a program that is missing ends the
-# test, and a test without its plan (finish) has failed.
+# $MODULE is the module that hsmsign loads, and $DEMO_PIN the PIN of the token
+# "demo": SoftHSM's, or, where HSMSIGN_TEST_CLOUDHSM says its switches, the
+# simulator of AWS CloudHSM in front of it (see test/cloudhsm/sim.h).
+#
+# Results are TAP.  A program that is missing ends the test, and a test without
+# its plan (finish) has failed.  What CloudHSM cannot do is skipped there
+# (except_cloudhsm), with the reason.
 set -u
 export LC_ALL=C
 
@@ -17,6 +22,9 @@ export LC_ALL=C
 : "${HSMSIGN_TOKEN:?}" "${HSMSIGN_SOURCE:?}" "${SOFTHSM2_MODULE:?}"
 unset HSM_MODULE HSM_PIN HSM_PIN_FILE HSMSIGN_LOG OPENSSL_MODULES
 
+# shellcheck disable=SC2034 # tests use it
+DEMO_PIN=${HSMSIGN_TEST_PIN:-1234}
+MODULE=$SOFTHSM2_MODULE
 test_count=0
 test_failures=0
 server=
@@ -72,6 +80,35 @@ refute() {
     report $? "$1"
 }
 
+on_cloudhsm() {
+    [ -n "${HSMSIGN_TEST_CLOUDHSM:-}" ]
+}
+
+on_strict_cloudhsm() {
+    [[ ${HSMSIGN_TEST_CLOUDHSM:-} == strict* ]]
+}
+
+# except CONDITION REASON COMMAND...: check, refute or report, but not there
+except() {
+    local sentence=$4
+
+    [ "$3" != report ] || sentence=$5
+    if "$1"; then
+        test_count=$((test_count + 1))
+        echo "ok $test_count - $sentence # SKIP CloudHSM: $2"
+    else
+        "${@:3}"
+    fi
+}
+
+except_cloudhsm() {
+    except on_cloudhsm "$@"
+}
+
+except_strict_cloudhsm() {
+    except on_strict_cloudhsm "$@"
+}
+
 # equal A B: for check, with something to look at
 equal() {
     [ "$1" = "$2" ] || {
@@ -98,7 +135,7 @@ make_conf() {
             '[req]' 'distinguished_name = name' '[name]' \
             '[hsmsign_section]' 'activate = 1' "module = $HSMSIGN_PROVIDER"
         [[ "$*" == *pkcs11-module-path=* ]] ||
-            echo "pkcs11-module-path = $SOFTHSM2_MODULE"
+            echo "pkcs11-module-path = $MODULE"
         [ $# -lt 2 ] || printf '%s\n' "${@:2}"
     } > "$1"
 }
@@ -178,4 +215,10 @@ cd "$WORK" || exit 1
 : > stdout
 : > stderr
 conf=$WORK/openssl.cnf
+# By the name that hsmsign knows it by.
+if on_cloudhsm; then
+    export HSMSIGN_CLOUDHSM_SIM=$HSMSIGN_TEST_CLOUDHSM
+    MODULE=$WORK/libcloudhsm_pkcs11.so
+    ln -s "${HSMSIGN_CLOUDHSM:?}" "$MODULE"
+fi
 copy_token token

@@ -12,19 +12,19 @@ need pkcs11-tool p11tool certtool script
 T=$HSMSIGN_TOKEN
 DEMO='pkcs11:token=demo'
 LOG=$WORK/calls
-make_conf openssl.cnf pkcs11-module-token-pin=1234
+make_conf openssl.cnf "pkcs11-module-token-pin=$DEMO_PIN"
 head -c 100000 /dev/urandom > doc
 declare -A made # type -> URI
 
 # The program with its own provider: HSM_MODULE and HSM_PIN suffice.
 hs() {
-    OPENSSL_CONF=/dev/null HSM_MODULE=${module:-$SOFTHSM2_MODULE} \
-        HSM_PIN=${pin-1234} timeout 120 setsid -w "$HSMSIGN" "$@"
+    OPENSSL_CONF=/dev/null HSM_MODULE=${module:-$MODULE} \
+        HSM_PIN=${pin-$DEMO_PIN} timeout 120 setsid -w "$HSMSIGN" "$@"
 }
 
 # Through the shim, which answers C_GenerateKeyPair and others as told.
 shimmed() { # VARIABLE=VALUE... -- ARGUMENT...
-    local -a settings=("HSMSIGN_SHIM_LOG=$LOG" "HSMSIGN_SHIM_MODULE=$SOFTHSM2_MODULE")
+    local -a settings=("HSMSIGN_SHIM_LOG=$LOG" "HSMSIGN_SHIM_MODULE=$MODULE")
 
     while [ "$1" != -- ]; do
         settings+=("HSMSIGN_SHIM_$1")
@@ -32,7 +32,7 @@ shimmed() { # VARIABLE=VALUE... -- ARGUMENT...
     done
     shift
     : > "$LOG"
-    env OPENSSL_CONF=/dev/null HSM_MODULE="$HSMSIGN_SHIM" HSM_PIN=1234 \
+    env OPENSSL_CONF=/dev/null HSM_MODULE="$HSMSIGN_SHIM" HSM_PIN="$DEMO_PIN" \
         "${settings[@]}" timeout 120 setsid -w "$HSMSIGN" "$@"
 }
 
@@ -41,12 +41,12 @@ called() { # FUNCTION: how often
 }
 
 p11() {
-    p11tool --provider "$SOFTHSM2_MODULE" --login --set-pin 1234 "$@"
+    p11tool --provider "$SOFTHSM2_MODULE" --login --set-pin "$DEMO_PIN" "$@"
 }
 
 tool() {
     pkcs11-tool --module "$SOFTHSM2_MODULE" --token-label demo --login \
-        --pin 1234 "$@"
+        --pin "$DEMO_PIN" "$@"
 }
 
 # fails STATUS PATTERN ARGUMENT...: one line on stderr, nothing on stdout
@@ -179,13 +179,13 @@ filters() {
 }
 
 empty_token() {
-    softhsm2-util --init-token --free --label empty --so-pin 1234 --pin 1234 \
+    softhsm2-util --init-token --free --label empty --so-pin 1234 --pin "$DEMO_PIN" \
         > /dev/null && hs keys 'pkcs11:token=empty' > none && [ ! -s none ]
 }
 
 # Two tokens of one label are told apart, and each URI still names one object.
 same_label() {
-    softhsm2-util --init-token --free --label demo --so-pin 1234 --pin 1234 \
+    softhsm2-util --init-token --free --label demo --so-pin 1234 --pin "$DEMO_PIN" \
         > /dev/null || return 1
     fails 1 'CKR_\|2 tokens match' keygen --type ec:P-256 --label a \
         --token "$DEMO" || return 1
@@ -218,7 +218,7 @@ odd_labels() {
 }
 
 on_a_terminal() {
-    OPENSSL_CONF=/dev/null HSM_MODULE=$SOFTHSM2_MODULE HSM_PIN=1234 \
+    OPENSSL_CONF=/dev/null HSM_MODULE=$MODULE HSM_PIN="$DEMO_PIN" \
         script -qec "'$HSMSIGN' keys '$DEMO;object=rsa2048'" /dev/null \
         < /dev/null | tr -d '\r' > listing
     printf '%s\n' \
@@ -233,7 +233,8 @@ test_keys() {
     check "keys lists a token's private keys, public keys and certificates" lists_exactly
     check "p11tool finds the same objects" same_as_p11tool
     check "each URI names its object alone" names_one_each
-    check "with several tokens keys logs in to none and says so" no_login_to_several
+    except_cloudhsm 'no key is seen without a login' check \
+        "with several tokens keys logs in to none and says so" no_login_to_several
     check "keys takes object, id and type" filters
     check "an empty token lists nothing" empty_token
     if script -qec true /dev/null > stdout 2>&1 < /dev/null; then
@@ -251,9 +252,9 @@ test_keys() {
     check "module-path is not taken from a URI" fails 1 'module-path' \
         keys "$DEMO?module-path=/tmp/evil.so"
     module=/missing.so check "a missing module is an error" fails 1 'missing.so' keys "$DEMO"
-    pin=0000 check "a wrong PIN is an error" fails 1 'CKR_PIN_INCORRECT' keys "$DEMO"
+    pin=${DEMO_PIN}0 check "a wrong PIN is an error" fails 1 'CKR_PIN_INCORRECT' keys "$DEMO"
     check "a PIN in the URI is not printed" says 1 'CKR_PIN_INCORRECT' \
-        hs keys "$DEMO?pin-value=7777"
+        hs keys "$DEMO?pin-value=${DEMO_PIN}7777"
     ! grep -q 7777 stdout stderr
     report $? "and stands in no message"
 }
@@ -382,9 +383,15 @@ gives_up() { # calls CK_RV pattern type
 }
 
 second_mechanism() { # CKR_MECHANISM_INVALID for the first of two
-    says 1 'CKR_MECHANISM_INVALID.*makes no such keys' shimmed \
-        'FAIL=C_GenerateKeyPair=0x70*1' -- keygen --type rsa:2048 \
-        --label never --token "$DEMO" && equal 2 "$(called C_GenerateKeyPair)"
+    local -a make=(shimmed 'FAIL=C_GenerateKeyPair=0x70*1' -- keygen
+        --type rsa:2048 --label by_the_second --token "$DEMO")
+
+    if on_cloudhsm; then # which has both, and fewer attributes than are asked for
+        "${make[@]}" && equal 3 "$(called C_GenerateKeyPair)"
+    else
+        says 1 'CKR_MECHANISM_INVALID.*makes no such keys' "${make[@]}" &&
+            equal 2 "$(called C_GenerateKeyPair)"
+    fi
 }
 
 logs_calls() {
@@ -648,9 +655,9 @@ other_token_gets_no_pin() {
 # The provider's module and hsmsign share a process: one login, one PIN.
 one_login() {
     : > "$LOG"
-    make_conf shim.cnf "pkcs11-module-path=$HSMSIGN_SHIM" pkcs11-module-token-pin=1234
+    make_conf shim.cnf "pkcs11-module-path=$HSMSIGN_SHIM" "pkcs11-module-token-pin=$DEMO_PIN"
     OPENSSL_CONF=$WORK/shim.cnf HSMSIGN_SHIM_LOG=$LOG \
-        HSMSIGN_SHIM_MODULE=$SOFTHSM2_MODULE timeout 60 setsid -w "$HSMSIGN" \
+        HSMSIGN_SHIM_MODULE=$MODULE timeout 60 setsid -w "$HSMSIGN" \
         import-cert --key "${made[ed25519]}" --cert cert.ed25519.pem > out &&
         one_line out && equal 1 "$(called C_Login)"
 }

@@ -13,7 +13,7 @@ examine() {
     report $? "$sentence"
 }
 
-make_conf "$conf" pkcs11-module-token-pin=1234
+make_conf "$conf" "pkcs11-module-token-pin=$DEMO_PIN"
 examine 'a sound set-up passes' 0 'signature: made and verified' \
     --key "$(uri rsa2048)" --cert "$HSMSIGN_TOKEN/rsa2048.pem"
 check 'and no line of it is an error or a warning' sh -c '! grep -qE "^(error|warning)" stdout'
@@ -29,15 +29,15 @@ examine 'a missing token is named, with those that are there' 1 'has "' \
 examine 'a misspelt attribute is named' 1 'did you mean "object"' --key 'pkcs11:objekt=rsa2048'
 examine 'without a key it lists the tokens' 0 'token "second"'
 
-make_conf "$conf" pkcs11-module-token-pin=4321
+make_conf "$conf" "pkcs11-module-token-pin=${DEMO_PIN}9"
 examine 'a wrong PIN is named' 1 CKR_PIN_INCORRECT --key "$(uri rsa2048)"
-make_conf "$conf" pkcs11-module-token-pim=1234
+make_conf "$conf" "pkcs11-module-token-pim=$DEMO_PIN"
 examine 'a misspelt option is named' 1 'did you mean pkcs11-module-token-pin' --key "$(uri rsa2048)"
-make_conf "$conf" pkcs11-module-token-pin=1234 hsmsign-max-sessions=many
+make_conf "$conf" "pkcs11-module-token-pin=$DEMO_PIN" hsmsign-max-sessions=many
 examine 'a bad value is named' 1 'hsmsign-max-sessions = many' --key "$(uri rsa2048)"
 make_conf "$conf" pkcs11-module-path=/nothing/here.so
 examine 'a missing module is named' 1 '/nothing/here.so'
-make_conf "$conf" pkcs11-module-token-pin=1234
+make_conf "$conf" "pkcs11-module-token-pin=$DEMO_PIN"
 cp "$conf" other.cnf
 sed -i 's/^hsmsign = /anything = /' other.cnf
 conf=/dev/null

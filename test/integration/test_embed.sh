@@ -8,11 +8,11 @@
 . "$(dirname "$0")/lib.sh"
 need valgrind cc pkg-config meson
 : "${HSMSIGN_EMBED:?}" "${HSMSIGN_BUILD:?}"
-(umask 077 && echo 1234 > pin && echo 4321 > wrong-pin)
+(umask 077 && echo "$DEMO_PIN" > pin && echo "${DEMO_PIN}9" > wrong-pin)
 head -c 100000 /dev/urandom > document
 
 embed() { # program key pin-file
-    "$1" "$SOFTHSM2_MODULE" "$3" "$(uri "$2")" document > "$2.sig" &&
+    "$1" "$MODULE" "$3" "$(uri "$2")" document > "$2.sig" &&
         plain dgst -sha256 -verify "$HSMSIGN_TOKEN/$2.pub" -signature "$2.sig" document
 }
 

@@ -12,17 +12,18 @@ need pkcs11-tool softhsm2-util
 
 T=$HSMSIGN_TOKEN
 # Nothing else in an error message looks like these.
-PIN=Right-PiN-5x
-WRONG=Wrong-PiN-7y
-SECRETS="$PIN|$WRONG|pa\\\$s|Other-PiN-9z"
-export HSMSIGN_SHIM_MODULE=$SOFTHSM2_MODULE HSMSIGN_SHIM_LOG=$WORK/calls
+# shellcheck disable=SC2016 # the text itself
+SECRETS='Right-PiN-5x|Wrong-PiN-7y|pa\$s|Other-PiN-9z'
+PIN=Right-PiN-5x WRONG=Wrong-PiN-7y
+! on_cloudhsm || PIN=crypto_user:$PIN WRONG=crypto_user:$WRONG
+export HSMSIGN_SHIM_MODULE=$MODULE HSMSIGN_SHIM_LOG=$WORK/calls
 export HSMSIGN_LOG=file:$WORK/log,debug
 head -c 1000 /dev/urandom > doc
 : > shown
 
 copy_token errors.d
 check 'give the token a PIN that can be looked for' pkcs11-tool \
-    --module "$SOFTHSM2_MODULE" --token-label demo --login --pin 1234 \
+    --module "$SOFTHSM2_MODULE" --token-label demo --login --pin "$DEMO_PIN" \
     --change-pin --new-pin "$PIN"
 plain genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:512 -out tiny.p8 2> stderr
 check 'put an RSA key of 512 bits on the token' softhsm2-util --import tiny.p8 \

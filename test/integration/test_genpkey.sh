@@ -14,11 +14,11 @@ DEMO='pkcs11:token=demo'
 RSA=(RSA -pkeyopt rsa_keygen_bits:3072)
 EC=(EC -pkeyopt ec_paramgen_curve:P-256 -pkeyopt ec_param_enc:named_curve)
 head -c 10000 /dev/urandom > doc
-make_conf openssl.cnf pkcs11-module-token-pin=1234
+make_conf openssl.cnf "pkcs11-module-token-pin=$DEMO_PIN"
 
 tool() {
     pkcs11-tool --module "$SOFTHSM2_MODULE" --token-label demo --login \
-        --pin 1234 "$@" 2> /dev/null
+        --pin "$DEMO_PIN" "$@" 2> /dev/null
 }
 
 # make URI ALGORITHM OPTION...
@@ -59,7 +59,7 @@ text() {
 }
 
 signs() { # FILE
-    p11tool --provider "$SOFTHSM2_MODULE" --login --set-pin 1234 --export-pubkey \
+    p11tool --provider "$SOFTHSM2_MODULE" --login --set-pin "$DEMO_PIN" --export-pubkey \
         "$DEMO;object=$1;type=public" --outfile pub > /dev/null 2>&1 || return 1
     ours pkeyutl -sign -rawin -inkey "$1.pem" -in doc -out sig &&
         plain pkeyutl -verify -rawin -pubin -inkey pub -in doc -sigfile sig &&
@@ -170,7 +170,7 @@ test_refusals() {
     check 'a URI without object and id is an error' refused 'object= or id=' \
         make "$DEMO" "${EC[@]}"
     check 'a misspelt URI is an error that shows no PIN' refused 'did you mean "object"' \
-        make "$DEMO;objekt=never?pin-value=4711" "${EC[@]}"
+        make "$DEMO;objekt=never?pin-value=${DEMO_PIN}4711" "${EC[@]}"
     check 'a key that decrypts is not made' refused 'the pkcs11_key_usage digitalSignature' \
         make "$uri" "${RSA[@]}" -pkeyopt pkcs11_key_usage:keyEncipherment
     check 'a key of 1024 bits is not made' refused '2048 to 16384' \
@@ -207,7 +207,7 @@ test_pins() {
         'wants a PIN.*HSM_PIN' make "$DEMO;object=never" "${EC[@]}"
     check 'a wrong PIN is the reason, and not shown' refused \
         'C_Login: CKR_PIN_INCORRECT (token "demo")' \
-        make "$DEMO;object=never?pin-value=4711" "${EC[@]}"
+        make "$DEMO;object=never?pin-value=${DEMO_PIN}4711" "${EC[@]}"
     conf=$WORK/openssl.cnf
 }
 
@@ -216,7 +216,7 @@ test_pins() {
 # Through the shim, which answers as told; the log has the calls.
 shimmed() { # VARIABLE=VALUE COMMAND...
     : > log
-    env "HSMSIGN_SHIM_$1" "HSMSIGN_SHIM_MODULE=$SOFTHSM2_MODULE" \
+    env "HSMSIGN_SHIM_$1" "HSMSIGN_SHIM_MODULE=$MODULE" \
         "HSMSIGN_LOG=file:$WORK/log,debug" OPENSSL_CONF="$WORK/shim.cnf" \
         timeout 60 setsid -w openssl genpkey -propquery provider=hsmsign \
         -algorithm RSA -out shim.pem -pkeyopt "pkcs11_uri:$DEMO;object=$2"
@@ -261,7 +261,7 @@ unreadable() { # after it was made
 }
 
 test_tokens() {
-    make_conf shim.cnf pkcs11-module-token-pin=1234 \
+    make_conf shim.cnf "pkcs11-module-token-pin=$DEMO_PIN" \
         "pkcs11-module-path=$HSMSIGN_SHIM"
     check 'a new key that is extractable after all is an error' extractable
     check 'a token that knows fewer attributes gets fewer' fewer_attributes

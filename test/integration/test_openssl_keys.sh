@@ -61,7 +61,7 @@ names_of_files() {
 test_names() {
     local key name
 
-    make_conf openssl.cnf 'pkcs11-module-token-pin = 1234'
+    make_conf openssl.cnf "pkcs11-module-token-pin = $DEMO_PIN"
     for key in rsa2048 p256 ed25519; do
         check "uri2pem wraps the URI of $key" names_of_files "$key"
         check "$key by URI" sign "$key" "$(uri "$key")"
@@ -172,7 +172,7 @@ test_pins() {
 
 prompted() {
     conf=pin.cnf
-    echo 1234 | ours pkeyutl -sign -rawin -inkey "$1" -in doc -out sig \
+    echo "$DEMO_PIN" | ours pkeyutl -sign -rawin -inkey "$1" -in doc -out sig \
         2> prompt
     cat prompt >&2
     grep -q 'demo.*PIN' prompt &&
@@ -240,7 +240,7 @@ test_public_file() {
     cat "$T"/{p256,p256-cert,p384,rsa2048,ca}.pem > strangers
     { echo 'A comment.' && cat "$T/rsa2048.key" "$T/p256-bare.pem"; } > mixed
     for file in "$T/p256-bare.pem" "$T/p256-bare.pub" many mixed; do
-        make_conf openssl.cnf 'pkcs11-module-token-pin = 1234' \
+        make_conf openssl.cnf "pkcs11-module-token-pin = $DEMO_PIN" \
             "hsmsign-public-file = $file"
         check "the public half is found in ${file##*/}" pubout p256-bare
         check "a certificate has its named curve, by ${file##*/}" \
@@ -248,7 +248,7 @@ test_public_file() {
     done
     without_public_half 'the right file configured'
     for file in "$T/p256.pem" strangers; do
-        make_conf openssl.cnf 'pkcs11-module-token-pin = 1234' \
+        make_conf openssl.cnf "pkcs11-module-token-pin = $DEMO_PIN" \
             "hsmsign-public-file = $file"
         without_public_half "${file##*/} configured, of other keys"
         tells_public_half p256-bare "with ${file##*/}, of other keys"
@@ -256,7 +256,7 @@ test_public_file() {
     done
     check 'a file of other keys does not harm a key that knows its own' \
         pubout p384
-    make_conf openssl.cnf 'pkcs11-module-token-pin = 1234' \
+    make_conf openssl.cnf "pkcs11-module-token-pin = $DEMO_PIN" \
         'hsmsign-public-file = gone.pem'
     check 'a file that is not there is named' \
         says 'hsmsign-public-file = gone.pem' sign p256 "$(uri p256)"
@@ -265,7 +265,7 @@ test_public_file() {
 test_public_halves() {
     local key
 
-    make_conf openssl.cnf 'pkcs11-module-token-pin = 1234'
+    make_conf openssl.cnf "pkcs11-module-token-pin = $DEMO_PIN"
     without_public_half 'nothing configured'
     tells_public_half p256-bare 'with nothing configured'
     misses_public_half ed25519-bare 'with nothing configured'
@@ -281,9 +281,9 @@ test_public_halves() {
     plain pkey -pubin -in "$T/p256.pub" -outform DER -out stranger.der
     check 'make a public key with the label of another private key' \
         pkcs11-tool --module "$SOFTHSM2_MODULE" --token-label demo --login \
-        --pin 1234 --write-object stranger.der --type pubkey \
+        --pin "$DEMO_PIN" --write-object stranger.der --type pubkey \
         --label p256-bare --id 99
-    make_conf openssl.cnf 'pkcs11-module-token-pin = 1234'
+    make_conf openssl.cnf "pkcs11-module-token-pin = $DEMO_PIN"
     without_public_half 'a stranger with its label on the token'
     tells_public_half p256-bare 'with a stranger on the token'
 }

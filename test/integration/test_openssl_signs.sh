@@ -10,7 +10,7 @@
 need certtool
 
 T=$HSMSIGN_TOKEN
-make_conf openssl.cnf 'pkcs11-module-token-pin = 1234' \
+make_conf openssl.cnf "pkcs11-module-token-pin = $DEMO_PIN" \
     '[ca]' 'default_ca = hsm_ca' '[hsm_ca]' "dir = $WORK" \
     'database = $dir/index.txt' 'new_certs_dir = $dir' 'serial = $dir/serial' \
     'certificate = $dir/self.pem' 'default_md = default' 'policy = any' \

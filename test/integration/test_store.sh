@@ -10,7 +10,7 @@
 need certtool p11tool pkcs11-tool softhsm2-util
 
 T=$HSMSIGN_TOKEN
-export HSMSIGN_SHIM_MODULE=$SOFTHSM2_MODULE HSMSIGN_SHIM_LOG=$WORK/calls
+export HSMSIGN_SHIM_MODULE=$MODULE HSMSIGN_SHIM_LOG=$WORK/calls
 head -c 100000 /dev/urandom > doc
 : > calls
 
@@ -20,7 +20,7 @@ configure() {
 
 tool() {
     pkcs11-tool --module "$SOFTHSM2_MODULE" --token-label demo --login \
-        --pin 1234 "$@"
+        --pin "$DEMO_PIN" "$@"
 }
 
 # watch COMMAND...: what it calls on the token goes to the file calls
@@ -233,39 +233,41 @@ test_files() {
 test_logins() {
     check 'a certificate by URI' watch ours x509 -in "$(cert p256)" -noout
     called 0 C_Login
-    report $? 'costs no login'
+    except_strict_cloudhsm 'certificates, too, are seen after a login' \
+        report $? 'costs no login'
     check 'a public key by URI' \
         watch public_key p256 'pkcs11:token=demo;object=p256;type=public'
     called 0 C_Login
-    report $? 'costs no login'
+    except_cloudhsm 'no key is seen without a login' \
+        report $? 'costs no login'
     configure
-    check 'a certificate is read without a PIN' ours x509 -in "$(cert p256)" \
-        -noout
-    configure 'pkcs11-module-token-pin = 1234' \
+    except_strict_cloudhsm 'certificates, too, are seen after a login' check \
+        'a certificate is read without a PIN' ours x509 -in "$(cert p256)" -noout
+    configure "pkcs11-module-token-pin = $DEMO_PIN" \
         'pkcs11-module-login-behavior = always'
     check 'with login-behavior = always' \
         watch ours x509 -in "$(cert p256)" -noout
     called 1 C_Login
     report $? 'there is a login'
-    configure 'pkcs11-module-token-pin = 1234'
+    configure "pkcs11-module-token-pin = $DEMO_PIN"
     check 'write a certificate that only who is logged in sees' \
         hidden_certificate
     check 'it is read after a login' \
         watch shows hidden ours x509 -in "$(cert hidden)"
     called 1 C_Login
     report $? 'which is made once'
-    configure 'pkcs11-module-token-pin = 1234' \
+    configure "pkcs11-module-token-pin = $DEMO_PIN" \
         'pkcs11-module-login-behavior = never'
     check 'and not with login-behavior = never, which says why' \
         says 'without a login' ours x509 -in "$(cert hidden)" -noout
-    configure 'pkcs11-module-token-pin = 1234'
+    configure "pkcs11-module-token-pin = $DEMO_PIN"
     tool --delete-object --type cert --label hidden > stdout
 }
 
 hidden_certificate() {
     certificate hidden root leaf.ext && write hidden 79 &&
         tool --delete-object --type cert --label hidden &&
-        GNUTLS_PIN=1234 p11tool --provider "$SOFTHSM2_MODULE" --batch --login \
+        GNUTLS_PIN="$DEMO_PIN" p11tool --provider "$SOFTHSM2_MODULE" --batch --login \
             --write --load-certificate hidden.pem --label hidden --id 79 \
             --mark-private pkcs11:token=demo
 }
@@ -343,7 +345,8 @@ test_lists() {
     called 0 C_Login
     report $? 'and tries the PIN on none of them'
     grep -q Certificate stdout && ! grep -q Pkey stdout
-    report $? 'so that what they show to all is listed'
+    except_strict_cloudhsm 'certificates, too, are seen after a login' \
+        report $? 'so that what they show to all is listed'
     check 'storeutl -crls says that a token has none' \
         prints 'nothing else' ours storeutl -crls pkcs11:token=demo
 }
@@ -364,15 +367,17 @@ more_certificates() {
 }
 
 test_many() {
+    local why='stores 60 certificates, and tells 10 of each HSM in a second'
+
     check 'make 600 more certificates' more_certificates
-    check 'all certificates are listed' \
+    except_cloudhsm "$why" check 'all certificates are listed' \
         watch ours storeutl -noout -certs pkcs11:token=demo
     equal 607 "$(grep -c ': Certificate$' stdout)"
-    report $? 'all 607 of them'
+    except_cloudhsm "$why" report $? 'all 607 of them'
     called 3 C_FindObjects
-    report $? 'found by one call for 256'
+    except_cloudhsm "$why" report $? 'found by one call for 256'
     called 607 C_GetAttributeValue
-    report $? 'and read by one for each'
+    except_cloudhsm "$why" report $? 'and read by one for each'
 }
 
 # ---- searches and chains ----
@@ -443,7 +448,7 @@ test_chains() {
 }
 
 copy_token store.d
-configure 'pkcs11-module-token-pin = 1234'
+configure "pkcs11-module-token-pin = $DEMO_PIN"
 check 'make a chain of certificates' make_chain
 check 'write certificates to the token' write_certificates
 test_uris
