@@ -27,7 +27,7 @@ static const unsigned char gates[FUNCTIONS] = {
     [SIM_C_GetInfo] = LISTED,
     [SIM_C_GetSlotList] = LISTED,
     [SIM_C_GetSlotInfo] = LISTED,
-    [SIM_C_GetTokenInfo] = LISTED | TRIP,
+    [SIM_C_GetTokenInfo] = LISTED,
     [SIM_C_GetMechanismList] = LISTED,
     [SIM_C_GetMechanismInfo] = LISTED,
     [SIM_C_OpenSession] = LISTED,
@@ -184,18 +184,23 @@ static CK_RV gate_C_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO *info)
     return rv == CKR_OK ? sim_behind->C_GetSlotInfo(behind, info) : rv;
 }
 
-/* SoftHSM, in a child, has to be told first to forget its parent's state. */
+/*
+ * A child begins anew with the cluster, and goes on with the module behind: to
+ * load its tokens again while other processes log in is more than SoftHSM can.
+ */
 static CK_RV gate_C_Initialize(void *args)
 {
     CK_RV rv = CKR_OK;
 
     if (initialised == HERE)
         return CKR_CRYPTOKI_ALREADY_INITIALIZED;
-    if (initialised == IN_PARENT)
-        (void)sim_behind->C_Finalize(NULL);
-    rv = sim_behind->C_Initialize(args);
-    if (rv == CKR_OK)
-        rv = sim_slots_start();
+    if (initialised == IN_PARENT) {
+        sim_slots_lose_login();
+    } else {
+        rv = sim_behind->C_Initialize(args);
+        if (rv == CKR_OK)
+            rv = sim_slots_start();
+    }
     if (rv == CKR_OK) {
         sim_cluster_start();
         initialised = HERE;

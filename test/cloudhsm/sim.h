@@ -40,7 +40,8 @@ struct sim_config {
     CK_RV read_only, notify, pin_without_user, wrong_pin, locked, not_listed,
         set_attribute, single_part, unlisted_mechanism, private_false, rsa_size,
         busy, session_count, certificate_off, certificate_full, fork;
-    unsigned long pin_tries, max_sessions, hsms, certificate_limit;
+    unsigned long pin_tries, max_sessions, hsms, certificate_limit,
+        certificate_reads, certificate_writes;
     unsigned long visible_before_login, availability_check, throttle, hsm2m,
         certificates, certificate_visible, random_handles, fork_hang,
         lose_login, lose_handles, validate_key;

@@ -193,7 +193,9 @@ bool sim_certificate_rate(bool write)
     bool ok = false;
 
     pthread_mutex_lock(&lock);
-    ok = within(&cluster.certificate[write], alive() * (write ? 1 : 10));
+    ok = within(&cluster.certificate[write],
+                alive() * (write ? sim_config.certificate_writes
+                                 : sim_config.certificate_reads));
     pthread_mutex_unlock(&lock);
     return ok;
 }

@@ -128,8 +128,11 @@ static const struct sim_rule rules[] = {
         "certificates in a cluster", "certificate_61_is_refused"),
     ANSWER("certificate-full", certificate_full, "FUNCTION_FAILED", "FUNCTION_FAILED", "A",
         "one more than that", "certificate_61_is_refused"),
-    ALWAYS("D", "10 reads, 1 write of certificates a second and HSM; more: CKR_FUNCTION_FAILED, "
+    SWITCH(NUMBER, "certificate-reads", certificate_reads, "10", "10", "D",
+        "so many reads of certificates a second and HSM; more: CKR_FUNCTION_FAILED, "
         "C_GetAttributeValue: CKR_DEVICE_ERROR", "certificate_rates_are_limited"),
+    SWITCH(NUMBER, "certificate-writes", certificate_writes, "1", "1", "D",
+        "so many writes; more: CKR_FUNCTION_FAILED", "certificate_rates_are_limited"),
     ALWAYS("D, answer A", "certificates of 32 KB, CKA_ID of 128, label of 127 bytes at most; more: "
         "CKR_ATTRIBUTE_VALUE_INVALID", "certificates_are_limited_in_size"),
     SWITCH(FLAG, "certificate-visible", certificate_visible, "on", "off", "A",

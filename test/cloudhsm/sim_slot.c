@@ -186,8 +186,10 @@ CK_RV sim_C_GetSessionInfo(CK_SESSION_HANDLE session, CK_SESSION_INFO *info)
     if (rv != CKR_OK)
         return rv;
     info->slotID = front_session(session)->slot;
-    info->state = sim_logged_in(info->slotID) ? CKS_RW_USER_FUNCTIONS
-                                              : CKS_RW_PUBLIC_SESSION;
+    if (!sim_logged_in(info->slotID))
+        info->state = (info->flags & CKF_RW_SESSION) != 0
+                          ? CKS_RW_PUBLIC_SESSION
+                          : CKS_RO_PUBLIC_SESSION;
     return CKR_OK;
 }
 

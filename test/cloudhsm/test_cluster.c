@@ -167,7 +167,7 @@ static void test_fresh_key_fails_until_it_is_on_two_hsms(void **state)
 
 static void test_lost_hsm_fails_one_call(void **state)
 {
-    /* C_Login and a search of two make three; C_SignInit makes none. */
+    /* C_Login and a search of two HSMs make three; C_SignInit makes none. */
     CK_SESSION_HANDLE session = sim_test_begin("lose-every=4");
 
     (void)state;
@@ -369,6 +369,12 @@ static void test_certificate_rates_are_limited(void **state)
     assert_int_equal(p11->C_GetAttributeValue(session, object, &templ, 1),
                      CKR_OK);
     remove_certificates(session);
+    sim_test_stop(state);
+    session = sim_test_begin("certificates=on,certificate-reads=1,"
+                             "certificate-writes=0,latency=0us");
+    assert_int_equal(sim_test_make_certificate(session, 900, 1, 1),
+                     CKR_FUNCTION_FAILED);
+    assert_int_equal(count_certificates(session, NULL), 0);
 }
 
 static void test_certificates_are_limited_in_size(void **state)

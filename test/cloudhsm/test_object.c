@@ -229,6 +229,7 @@ static void test_templates_are_checked(void **state)
         { CKA_SIGN_RECOVER, true, CKR_TEMPLATE_INCONSISTENT },
         { CKA_VERIFY_RECOVER, false, CKR_TEMPLATE_INCONSISTENT },
         { CKA_VERIFY, true, CKR_TEMPLATE_INCONSISTENT },
+        { CKA_EC_POINT, true, CKR_TEMPLATE_INCONSISTENT },
         { CKA_LOCAL, true, CKR_ATTRIBUTE_READ_ONLY },
         { CKA_NEVER_EXTRACTABLE, true, CKR_ATTRIBUTE_READ_ONLY },
         { CKA_CHECK_VALUE, false, CKR_ATTRIBUTE_READ_ONLY },
