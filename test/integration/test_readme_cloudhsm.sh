@@ -82,9 +82,11 @@ sed '/^# a CA makes signer.pem/a certify' signer > signer.commands
 [ "$(wc -l < signer.commands)" -eq "$(($(wc -l < signer) + 1))" ] || bail 'no CA in the chapter'
 cat > environment << 'EOF'
 # The last paragraph of the chapter.
-HSM_MODULE=$SDK HSM_PIN=$PIN hsmsign sign --key 'pkcs11:object=signer' \
-    --cert signer.pem --chain ca.pem --format cades --in contract.pdf \
-    --out other.p7s
+export HSM_MODULE=$SDK HSM_PIN=$PIN
+hsmsign sign --key 'pkcs11:object=signer' --cert signer.pem --chain ca.pem \
+    --format cades --in contract.pdf --out other.p7s
+# What the README advises where no private key matches.
+hsmsign keys 'pkcs11:token=hsm1' > keys
 EOF
 
 as_signer() { # FILE: its commands, each shown
@@ -132,8 +134,10 @@ for type in rsa ec; do
         'openssl req -in work/signer.csr -noout -text -verify | grep -q "Non Repudiation"'
     check 'openssl verifies the signature' verified contract.p7s
     check 'and the one by HSM_MODULE and HSM_PIN' verified other.p7s
+    check 'keys lists both halves' sh -c \
+        'grep "object=signer;type=private" work/keys && grep "object=signer_pub;type=public" work/keys'
     check 'no PIN is shown, but by the comment in the README and our own last command' \
-        sh -c '! grep -v "^+* HSM_PIN=\|^++ HSM_PIN=" shown | grep "crypto_user:password"'
+        sh -c '! grep -v "^+* .*HSM_PIN=" shown | grep "crypto_user:password"'
 done
 outside > after
 check 'the machine is as it was' cmp before after
