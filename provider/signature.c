@@ -135,10 +135,11 @@ static int check_may_sign(const struct sig_ctx *ctx)
 {
     const struct prov_key *key = ctx->key;
 
+    if (key->agrees)
+        return prov_raise_rv(ctx->prov, P11_UNSUPPORTED, "%s", PROV_GEN_HINT);
     if (key->token_key == NULL)
-        return prov_raise_rv(ctx->prov, P11_UNSUPPORTED, "%s",
-                             key->agrees ? PROV_GEN_HINT
-                                         : "the key is a public key");
+        return prov_raise_rv(ctx->prov, P11_PARAMETER,
+                             "the key is a public key");
     if (!p11_key_may_sign(key->token_key))
         return prov_raise_rv(ctx->prov, P11_KEY_NO_SIGN,
                              "%s: CKA_SIGN is false; use a key that was made "

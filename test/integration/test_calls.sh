@@ -350,7 +350,7 @@ more_objects() {
 }
 
 copy_token calls.d
-configure 'pkcs11-module-token-pin = 1234'
+configure "pkcs11-module-token-pin = $DEMO_PIN"
 check 'one round trip more for a third slot, with an RSA key' exactly 12 cms rsa2048
 check 'one round trip more for a third slot, with an EC key' exactly 16 cms p256
 check 'SoftHSM has two slots' two_slots

@@ -150,8 +150,8 @@ OSSL_LIB_CTX *fake_context(const char *options)
 {
     char all[1024];
     /* What the fake fails is failed for good, unless the test says else. */
-    int len = snprintf(all, sizeof(all),
-                       FIXTURE_PIN "hsmsign-deadline = 0\n%s", options);
+    int len = snprintf(all, sizeof(all), FIXTURE_PIN "hsmsign-deadline = 0\n%s",
+                       options);
 
     assert_in_range(len, 1, sizeof(all) - 1);
     return fixture_module(fixture_required("HSMSIGN_FAKE"), all);
