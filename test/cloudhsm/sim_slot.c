@@ -6,6 +6,7 @@
  * last one.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include "sim.h"
@@ -15,7 +16,7 @@ enum { MAX_SLOTS = 16 };
 struct slot {
     CK_SLOT_ID behind;
     CK_UTF8CHAR label[32];
-    bool logged_in;
+    _Atomic bool logged_in;
     unsigned long wrong_pins;
     CK_SESSION_HANDLE keeper; /* logged in behind, or CK_INVALID_HANDLE */
     uint64_t pin;             /* a hash of what logged in there */
@@ -23,9 +24,8 @@ struct slot {
 
 static struct slot slots[MAX_SLOTS];
 static size_t slot_count;
-static unsigned long logins; /* that are under way */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-/* Held over C_Login and C_Logout behind, never together with the other. */
+static _Atomic unsigned long logins; /* that are under way */
+/* Held over C_Login and C_Logout behind. */
 static pthread_mutex_t login_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct slot *find(CK_SLOT_ID id)
@@ -74,28 +74,15 @@ void sim_slots_forget(void)
 
 void sim_slots_lose_login(void)
 {
-    pthread_mutex_lock(&lock);
     for (size_t i = 0; i < slot_count; i++)
         slots[i].logged_in = false;
-    pthread_mutex_unlock(&lock);
 }
 
 bool sim_logged_in(CK_SLOT_ID id)
 {
     const struct slot *slot = find(id);
-    bool in = false;
 
-    pthread_mutex_lock(&lock);
-    in = slot != NULL && slot->logged_in;
-    pthread_mutex_unlock(&lock);
-    return in;
-}
-
-static void set_logged_in(struct slot *slot, bool in)
-{
-    pthread_mutex_lock(&lock);
-    slot->logged_in = in;
-    pthread_mutex_unlock(&lock);
+    return slot != NULL && slot->logged_in;
 }
 
 CK_RV sim_slot_behind(CK_SLOT_ID id, CK_SLOT_ID *behind)
@@ -223,14 +210,16 @@ static CK_RV check_pin(struct slot *slot, CK_BYTE *pin, CK_ULONG pinlen)
     return rv;
 }
 
-static CK_RV login(struct slot *slot, CK_BYTE *pin, CK_ULONG pinlen)
+static CK_RV log_in(struct slot *slot, CK_BYTE *pin, CK_ULONG pinlen)
 {
-    bool with_user = pin != NULL && memchr(pin, ':', pinlen) != NULL;
     CK_RV rv = CKR_OK;
 
     if (slot->logged_in)
         return CKR_USER_ALREADY_LOGGED_IN;
-    if (!with_user && sim_config.pin_without_user != CKR_OK &&
+    if (pin == NULL)
+        return CKR_ARGUMENTS_BAD;
+    if (memchr(pin, ':', pinlen) == NULL &&
+        sim_config.pin_without_user != CKR_OK &&
         sim_config.pin_without_user != CKR_PIN_INCORRECT)
         return sim_config.pin_without_user;
     if (slot->wrong_pins >= sim_config.pin_tries)
@@ -243,7 +232,7 @@ static CK_RV login(struct slot *slot, CK_BYTE *pin, CK_ULONG pinlen)
     }
     if (rv == CKR_OK) {
         slot->wrong_pins = 0;
-        set_logged_in(slot, true);
+        slot->logged_in = true;
     }
     return rv;
 }
@@ -252,23 +241,17 @@ CK_RV sim_C_Login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_BYTE *pin,
                   CK_ULONG pinlen)
 {
     struct slot *slot = find(front_session(session)->slot);
-    unsigned long together = 0;
     CK_RV rv = CKR_OK;
 
     if (user != CKU_USER)
         return CKR_USER_TYPE_INVALID;
-    pthread_mutex_lock(&lock);
-    together = ++logins;
-    pthread_mutex_unlock(&lock);
-    front_sleep_us(together * sim_config.login_us);
+    front_sleep_us(++logins * sim_config.login_us);
     rv = sim_trip(1);
-    pthread_mutex_lock(&lock);
     logins--;
-    pthread_mutex_unlock(&lock);
     if (rv != CKR_OK)
         return rv;
     pthread_mutex_lock(&login_lock);
-    rv = login(slot, pin, pinlen);
+    rv = log_in(slot, pin, pinlen);
     pthread_mutex_unlock(&login_lock);
     return rv;
 }
@@ -279,8 +262,8 @@ CK_RV sim_C_Logout(CK_SESSION_HANDLE session)
     CK_RV rv = CKR_USER_NOT_LOGGED_IN;
 
     pthread_mutex_lock(&login_lock);
-    if (sim_logged_in(front_session(session)->slot)) {
-        set_logged_in(slot, false);
+    if (slot->logged_in) {
+        slot->logged_in = false;
         rv = sim_behind->C_Logout(slot->keeper);
         (void)sim_behind->C_CloseSession(slot->keeper);
         slot->keeper = CK_INVALID_HANDLE;

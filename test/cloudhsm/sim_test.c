@@ -12,7 +12,7 @@ static char directory[] = "/tmp/hsmsign-sim-XXXXXX";
 CK_FUNCTION_LIST *const p11 = &sim_functions;
 CK_BYTE sim_test_pin[] = "user:password";
 const CK_ULONG sim_test_pin_len = sizeof(sim_test_pin) - 1;
-_Atomic unsigned long sim_test_clock = 5 * SECOND;
+_Atomic unsigned long sim_test_clock = 5UL * SECOND;
 void (*sim_test_on_sleep)(void);
 
 int __wrap_clock_gettime(clockid_t id, struct timespec *time);
