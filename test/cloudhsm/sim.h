@@ -39,7 +39,8 @@
 struct sim_config {
     CK_RV read_only, notify, pin_without_user, wrong_pin, locked, not_listed,
         set_attribute, single_part, unlisted_mechanism, private_false, rsa_size,
-        busy, session_count, certificate_off, certificate_full, fork;
+        busy, session_count, certificate_off, certificate_full,
+        certificate_size, fork;
     unsigned long pin_tries, max_sessions, hsms, certificate_limit,
         certificate_reads, certificate_writes;
     unsigned long visible_before_login, availability_check, throttle, hsm2m,

@@ -369,7 +369,7 @@ static CK_RV certificate_may_be_made(CK_SESSION_HANDLE session,
     if (longer(templ, count, CKA_VALUE, CERTIFICATE_BYTES) ||
         longer(templ, count, CKA_ID, ID_BYTES) ||
         longer(templ, count, CKA_LABEL, LABEL_BYTES))
-        return CKR_ATTRIBUTE_VALUE_INVALID;
+        return sim_config.certificate_size;
     if (!sim_certificate_rate(true))
         return CKR_FUNCTION_FAILED;
     rv = find_behind(session, &search, &found);

@@ -133,8 +133,8 @@ static const struct sim_rule rules[] = {
         "C_GetAttributeValue: CKR_DEVICE_ERROR", "certificate_rates_are_limited"),
     SWITCH(NUMBER, "certificate-writes", certificate_writes, "1", "1", "D",
         "so many writes; more: CKR_FUNCTION_FAILED", "certificate_rates_are_limited"),
-    ALWAYS("D, answer A", "certificates of 32 KB, CKA_ID of 128, label of 127 bytes at most; more: "
-        "CKR_ATTRIBUTE_VALUE_INVALID", "certificates_are_limited_in_size"),
+    ANSWER("certificate-size", certificate_size, "ATTRIBUTE_VALUE_INVALID", "DATA_LEN_RANGE", "D, answer A",
+        "a certificate of more than 32 KB, CKA_ID of 128, label of 127 bytes", "certificates_are_limited_in_size"),
     SWITCH(FLAG, "certificate-visible", certificate_visible, "on", "off", "A",
         "certificates are found before login", "certificates_may_be_seen_before_login"),
 

@@ -396,6 +396,10 @@ static void test_certificates_are_limited_in_size(void **state)
                          rows[i].rv);
     }
     remove_certificates(session);
+    sim_test_stop(state);
+    session = sim_test_begin("strict,certificates=on");
+    assert_int_equal(sim_test_make_certificate(session, 32 * 1024 + 1, 1, 1),
+                     CKR_DATA_LEN_RANGE);
 }
 
 static void test_certificates_may_be_seen_before_login(void **state)
