@@ -268,6 +268,9 @@ static const struct p11_rv_info rows[] = {
     ROW(P11_LAST_TRY, PIN, "the token has one PIN try left",
         "it is not spent on a PIN that may be wrong: log in once with the "
         "token's own tool, which resets the count"),
+    ROW(P11_BAD_SIGNATURE, FATAL, "the signature does not verify",
+        "it was not released; take the HSM out of service until its vendor "
+        "knows why, and load the key anew"),
     /* The last row is "unknown"; its value is no CK_RV that anyone returns. */
     NAMED(~(CK_RV)0, "unknown CK_RV", FATAL,
           "the token answers with a value of its vendor's", SEE_LOG),

@@ -44,6 +44,7 @@
 #define P11_KEY_EXPOSED    P11_RV(22) /* a new key that can leave its token */
 #define P11_STALE          P11_RV(23) /* a list of objects from before a restart */
 #define P11_LAST_TRY       P11_RV(24) /* one more wrong PIN would lock it */
+#define P11_BAD_SIGNATURE  P11_RV(25) /* the public key does not verify it */
 
 enum p11_class {
     P11_CLASS_FATAL,   /* trying again gives the same answer */

@@ -50,6 +50,13 @@ static const struct choice logging_in[] = {
     { NULL, 0 },
 };
 
+static const struct choice verifying[] = {
+    { "off", PROV_VERIFY_OFF },
+    { "sample", PROV_VERIFY_SAMPLE_ONLY },
+    { "on", PROV_VERIFY_ON },
+    { NULL, 0 },
+};
+
 static CK_RV bad_value(const struct option *option, const char *value,
                        struct p11_error *err)
 {
@@ -162,6 +169,8 @@ static const struct option options[] = {
       "a number from 1", NULL, 1 },
     { "hsmsign-deadline", set_number, FIELD(deadline),
       "a number of milliseconds", NULL, 0 },
+    { "hsmsign-verify", set_choice, FIELD(verify), "off, sample or on",
+      verifying, 0 },
     { "hsmsign-public-file", set_text, FIELD(public_file), NULL, NULL, 0 },
     { "hsmsign-vendor-numbers", set_vendor, 0,
       "CKM_EDDSA:0xNUMBER and the like, each once; hsmsign-provider(7) has the "
@@ -266,6 +275,7 @@ int prov_config_load(struct prov_config *config, const OSSL_CORE_HANDLE *handle,
                                : apply_option(config, &options[i], value, &err),
                         &err);
     }
+    config->guarded = config->verify != PROV_VERIFY_OFF;
     return ok && keep_error(config, apply_environment(config, &err), &err);
 }
 

@@ -20,6 +20,8 @@
 #include "pkcs11/pin.h"
 #include "pkcs11/rv.h"
 
+enum prov_verify { PROV_VERIFY_OFF, PROV_VERIFY_SAMPLE_ONLY, PROV_VERIFY_ON };
+
 struct prov_config {
     char *module_path;
     char *init_args;
@@ -31,6 +33,8 @@ struct prov_config {
     int load_early;
     int assume_fips;
     int login;              /* enum p11_login_when, for public objects */
+    int verify;             /* enum prov_verify */
+    bool guarded;           /* signatures are verified before release */
     char *public_file;      /* PEM: certificates and public keys */
     char *provider_name;    /* under which openssl.cnf activated us */
     atomic_bool names_seen; /* the file was searched for misspelt names */

@@ -3,6 +3,7 @@
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 #include <string.h>
+#include "guard.h"
 #include "key.h"
 #include "sign.h"
 
@@ -149,35 +150,6 @@ CK_RV prov_key_prove(struct prov_key *key, EVP_PKEY *candidate, bool *proved,
     return CKR_OK;
 }
 
-/* EdDSA and ML-DSA sign the message itself, ECDSA what was made of it. */
-static bool verifies(const struct prov_key *key, EVP_PKEY *pub,
-                     const struct prov_signed *made)
-{
-    bool at_once = key->alg->default_digest == NULL;
-    OSSL_LIB_CTX *libctx = key->ctx->libctx;
-    OSSL_PARAM context[] = { OSSL_PARAM_construct_octet_string(
-                                 "context-string",
-                                 (void *)made->params->context,
-                                 made->params->context_len),
-                             OSSL_PARAM_construct_end() };
-    EVP_MD_CTX *md = at_once ? EVP_MD_CTX_new() : NULL;
-    EVP_PKEY_CTX *ctx =
-        at_once ? NULL : EVP_PKEY_CTX_new_from_pkey(libctx, pub, PROV_NOT_OURS);
-    int result = 0;
-
-    if (md != NULL && EVP_DigestVerifyInit_ex(
-                          md, NULL, NULL, libctx, PROV_NOT_OURS, pub,
-                          made->params->context_len > 0 ? context : NULL) > 0)
-        result =
-            EVP_DigestVerify(md, made->sig, made->sig_len, made->in, made->len);
-    else if (ctx != NULL && EVP_PKEY_verify_init(ctx) > 0)
-        result =
-            EVP_PKEY_verify(ctx, made->sig, made->sig_len, made->in, made->len);
-    EVP_MD_CTX_free(md);
-    EVP_PKEY_CTX_free(ctx);
-    return result == 1;
-}
-
 CK_RV prov_key_check_again(struct prov_key *key, const struct prov_signed *made,
                            struct p11_error *err)
 {
@@ -186,7 +158,7 @@ CK_RV prov_key_check_again(struct prov_key *key, const struct prov_signed *made,
 
     /* An RSA key's modulus was compared when it was found. */
     if (pub != NULL && key->alg->key_type != CKK_RSA &&
-        !verifies(key, pub, made))
+        prov_signed_verifies(key, pub, made) != 1)
         return p11_error_call(err, P11_KEY_CHANGED, "C_Sign",
                               p11_key_where(key->token_key));
     atomic_store_explicit(&key->checked, found, memory_order_relaxed);

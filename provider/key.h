@@ -43,6 +43,8 @@ struct prov_key {
     bool agrees; /* pub is a pair, for key agreement alone (exchange.h) */
     struct prov_pss_limits limits;
     atomic_ulong checked; /* p11_key_times_found() when it was the same */
+    /* hsmsign-verify: 1 more than that, when one was right; 0: none was. */
+    atomic_ulong verified, since_verified;
     _Atomic(struct prov_trial *) trial; /* owned; NULL: none made yet */
     /*
      * RSA-PSS that the token refuses and that is padded here: by digest, bits
@@ -79,11 +81,12 @@ CK_RV prov_key_prove(struct prov_key *key, EVP_PKEY *candidate, bool *proved,
                      struct p11_error *err);
 
 /*
- * The public half for whom nothing else will do: that of an EC key which is
- * not known yet is told by two signatures, and then known.  NULL while it is
- * not; if that is because the token did not sign, the reason is raised.
- * Blocks.
+ * See that the public half is known, for whom nothing else will do: that of an
+ * EC key which is not known yet is told by two signatures, and then known.
+ * Returns CKR_OK, P11_NO_PUBLIC, or why the token did not sign.  Blocks.
  */
+CK_RV prov_key_learn_public(struct prov_key *key, struct p11_error *err);
+/* The same: the public half, or NULL with the reason raised. */
 EVP_PKEY *prov_key_need_public(struct prov_key *key);
 
 /* Sign text on the token; see whether pub verifies what was signed. */

@@ -195,24 +195,31 @@ static CK_RV recover(struct prov_key *key, struct p11_error *err)
     return CKR_OK;
 }
 
-EVP_PKEY *prov_key_need_public(struct prov_key *key)
+CK_RV prov_key_learn_public(struct prov_key *key, struct p11_error *err)
 {
-    struct p11_error err;
     CK_RV rv;
 
-    if (prov_key_public(key) == NULL) {
-        ERR_set_mark();
-        rv = recover(key, &err);
-        ERR_pop_to_mark();
-        if (rv != CKR_OK)
-            prov_raise(key->ctx, &err);
-        else if (prov_key_public(key) == NULL)
-            prov_raise_rv(key->ctx, P11_NO_PUBLIC,
+    if (prov_key_public(key) != NULL)
+        return CKR_OK;
+    ERR_set_mark();
+    rv = recover(key, err);
+    ERR_pop_to_mark();
+    if (rv == CKR_OK && prov_key_public(key) == NULL)
+        rv =
+            p11_error_set(err, P11_NO_PUBLIC,
                           "%s: put its public key or certificate on the "
                           "token, or name a file that has it in "
                           "hsmsign-public-file",
                           key->token_key != NULL ? p11_key_where(key->token_key)
                                                  : "an empty key");
-    }
+    return rv;
+}
+
+EVP_PKEY *prov_key_need_public(struct prov_key *key)
+{
+    struct p11_error err;
+
+    if (prov_key_learn_public(key, &err) != CKR_OK)
+        prov_raise(key->ctx, &err);
     return prov_key_public(key);
 }

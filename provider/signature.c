@@ -7,6 +7,7 @@
 #include <openssl/params.h>
 #include <openssl/rsa.h>
 #include "gen.h"
+#include "guard.h"
 #include "sign.h"
 
 struct sig_ctx *prov_sig_newctx(struct prov_ctx *prov, const char *propq,
@@ -238,8 +239,13 @@ static int sign_bytes(struct sig_ctx *ctx, unsigned char *sig, size_t *siglen,
         prov_sigctx_settle_salt(ctx);
     /* Tokens that use libcrypto leave their errors in our caller's queue. */
     ERR_set_mark();
-    rv = prov_sign(ctx->key, &ctx->params, in, len, sig, sigsize, siglen, &err);
-    if (rv == CKR_OK)
+    if (prov->config.guarded)
+        rv = prov_sign_guarded(ctx->key, &ctx->params, in, len, sig, sigsize,
+                               siglen, &err);
+    else
+        rv = prov_sign(ctx->key, &ctx->params, in, len, sig, sigsize, siglen,
+                       &err);
+    if (rv == CKR_OK && !prov->config.guarded)
         rv = prov_key_check_same(
             ctx->key,
             &(struct prov_signed){ &ctx->params, in, sig, len, *siglen }, &err);

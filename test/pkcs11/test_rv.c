@@ -160,6 +160,7 @@ static const struct {
     { 0xc8534d16, "P11_KEY_EXPOSED", P11_CLASS_FATAL },
     { 0xc8534d17, "P11_STALE", P11_CLASS_FATAL },
     { 0xc8534d18, "P11_LAST_TRY", P11_CLASS_PIN },
+    { 0xc8534d19, "P11_BAD_SIGNATURE", P11_CLASS_FATAL },
 };
 
 static const struct p11_rv_info *table(size_t *n)
@@ -213,7 +214,7 @@ static void test_rv_info_answers_unknown_for_other_values(void **state)
 {
     static const CK_RV others[] = { 4,          0xb2,       0x210,
                                     0x80000000, 0x80000123, 0xc8534d00,
-                                    0xc8534d19, 0xfffffffe };
+                                    0xc8534d1c, 0xfffffffe };
     size_t n;
     const struct p11_rv_info *rows = table(&n);
 
