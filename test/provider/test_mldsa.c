@@ -20,7 +20,7 @@ static int setup(void **state)
 {
     (void)state;
     fake = mldsa_fixture(MLDSA_VALUE);
-    ctx = fake_context("");
+    ctx = fake_context("hsmsign-verify = on\n");
     return 0;
 }
 
