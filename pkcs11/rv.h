@@ -45,6 +45,7 @@
 #define P11_STALE          P11_RV(23) /* a list of objects from before a restart */
 #define P11_LAST_TRY       P11_RV(24) /* one more wrong PIN would lock it */
 #define P11_BAD_SIGNATURE  P11_RV(25) /* the public key does not verify it */
+#define P11_KEY_PINNED     P11_RV(26) /* it is none of the pinned ones */
 
 enum p11_class {
     P11_CLASS_FATAL,   /* trying again gives the same answer */

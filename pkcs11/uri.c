@@ -154,6 +154,13 @@ static const char *check_version(struct p11_uri_value *value)
     return NULL;
 }
 
+static const char *check_spki(struct p11_uri_value *value)
+{
+    return p11_spki_valid(value->bytes)
+               ? NULL
+               : "not 64 hexadecimal digits, nor more of such with commas";
+}
+
 /* An attribute of RFC 7512, 2.3 and 2.4. */
 struct attr {
     const char *name;
@@ -193,6 +200,7 @@ static const struct attr attrs[] = {
     { "pin-value", true, false, check_text, P11_PIN_MAX, PIN_VALUE },
     { "module-name", true, false, check_text, 0, VALUE(module_name) },
     { "module-path", true, false, check_path, 0, VALUE(module_path) },
+    { "spki-sha256", true, true, check_spki, 0, VALUE(spki_sha256) },
 };
 
 #define N_ATTRS (sizeof(attrs) / sizeof(attrs[0]))

@@ -4,12 +4,13 @@
  * so that what is not understood is refused and never ignored.
  *
  * Refused, each with the attribute's name: unknown attributes (RFC 7512 lets
- * vendors add any: none is known here), empty ones, repeated ones, those on
- * the wrong side of the "?" or without "="; characters that RFC 7512 does not
- * allow unescaped, broken percent escapes, %00 and what is not UTF-8 anywhere
- * but in id, values longer than the PKCS #11 field they are compared with; and
- * what is no type, decimal slot-id, library-version or absolute module-path.
- * The scheme's case does not matter, attribute names' does.
+ * vendors add any: spki-sha256 behind the "?" is ours), empty ones, repeated
+ * ones, those on the wrong side of the "?" or without "="; characters that RFC
+ * 7512 does not allow unescaped, broken percent escapes, %00 and what is not
+ * UTF-8 anywhere but in id, values longer than the PKCS #11 field they are
+ * compared with; and what is no type, decimal slot-id, library-version or
+ * absolute module-path. The scheme's case does not matter, attribute names'
+ * does.
  *
  * A "pin-value=" inside another attribute's value, which the grammar allows,
  * is refused too: there it is a PIN behind a mistyped separator, about to be
@@ -44,7 +45,16 @@ struct p11_uri {
     /* query */
     struct p11_pin_source pin; /* pin-value (literal) or pin-source */
     struct p11_uri_value module_name, module_path;
+    struct p11_uri_value spki_sha256; /* ours: p11_spki_valid() */
 };
+
+/*
+ * Which keys are meant, by their public halves: SHA-256 of the DER of the
+ * SubjectPublicKeyInfo, 64 hexadecimal digits, or several with a comma between
+ * two.  Whether text is that, and whether such a text has this one.
+ */
+bool p11_spki_valid(const char *text);
+bool p11_spki_has(const char *text, const char sha256[64]);
 
 /* Whether text begins with "pkcs11:", in any case. */
 bool p11_uri_has_scheme(const char *text);

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static size_t without_blanks(const void *text, size_t len)
 {
@@ -66,4 +67,28 @@ bool p11_uri_matches_slot(const struct p11_uri *uri, const CK_SLOT_INFO *info)
 {
     return MATCHES(uri->slot_manufacturer, info->manufacturerID) &&
            MATCHES(uri->slot_description, info->slotDescription);
+}
+
+#define SPKI_LEN 64
+
+bool p11_spki_valid(const char *text)
+{
+    while (strspn(text, "0123456789ABCDEFabcdef") == SPKI_LEN) {
+        text += SPKI_LEN;
+        if (*text == '\0')
+            return true;
+        if (*text++ != ',')
+            return false;
+    }
+    return false;
+}
+
+bool p11_spki_has(const char *text, const char sha256[64])
+{
+    while (strncasecmp(text, sha256, SPKI_LEN) != 0) {
+        text += SPKI_LEN;
+        if (*text++ == '\0')
+            return false;
+    }
+    return true;
 }

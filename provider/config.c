@@ -11,6 +11,7 @@
 #include "config.h"
 #include "pkcs11/log.h"
 #include "pkcs11/quirks.h"
+#include "pkcs11/uri.h"
 
 #define DEFAULT_MODULE       "/opt/cloudhsm/lib/libcloudhsm_pkcs11.so"
 #define DEFAULT_MAX_SESSIONS 1024
@@ -73,6 +74,13 @@ static CK_RV set_text(struct prov_config *config, const struct option *option,
         return p11_error_set(err, P11_CONFIG, "%s is empty", option->name);
     *field = OPENSSL_strdup(value);
     return *field != NULL ? CKR_OK : CKR_HOST_MEMORY;
+}
+
+static CK_RV set_spki(struct prov_config *config, const struct option *option,
+                      const char *value, struct p11_error *err)
+{
+    return p11_spki_valid(value) ? set_text(config, option, value, err)
+                                 : bad_value(option, value, err);
 }
 
 static CK_RV set_pin(struct prov_config *config, const struct option *option,
@@ -171,6 +179,8 @@ static const struct option options[] = {
       "a number of milliseconds", NULL, 0 },
     { "hsmsign-verify", set_choice, FIELD(verify), "off, sample or on",
       verifying, 0 },
+    { "hsmsign-spki-sha256", set_spki, FIELD(spki_sha256),
+      "64 hexadecimal digits, or more of such with commas", NULL, 0 },
     { "hsmsign-public-file", set_text, FIELD(public_file), NULL, NULL, 0 },
     { "hsmsign-vendor-numbers", set_vendor, 0,
       "CKM_EDDSA:0xNUMBER and the like, each once; hsmsign-provider(7) has the "
@@ -284,6 +294,7 @@ void prov_config_free(struct prov_config *config)
     p11_pin_source_clear(&config->pin);
     OPENSSL_free(config->module_path);
     OPENSSL_free(config->init_args);
+    OPENSSL_free(config->spki_sha256);
     OPENSSL_free(config->public_file);
     OPENSSL_free(config->provider_name);
 }

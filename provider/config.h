@@ -35,6 +35,7 @@ struct prov_config {
     int login;              /* enum p11_login_when, for public objects */
     int verify;             /* enum prov_verify */
     bool guarded;           /* signatures are verified before release */
+    char *spki_sha256;      /* of the keys that may be loaded; NULL: any */
     char *public_file;      /* PEM: certificates and public keys */
     char *provider_name;    /* under which openssl.cnf activated us */
     atomic_bool names_seen; /* the file was searched for misspelt names */

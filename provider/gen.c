@@ -224,6 +224,10 @@ static CK_RV check_uri(const struct gen_ctx *gen, struct p11_error *err)
     if (!uri->object.present && !uri->id.present)
         return p11_error_set(err, P11_PARAMETER,
                              "pkcs11_uri has to name the key: object= or id=");
+    if (uri->spki_sha256.present || gen->prov->config.spki_sha256 != NULL)
+        return p11_error_set(err, P11_UNSUPPORTED,
+                             "a key that is made anew is none that spki-sha256 "
+                             "or hsmsign-spki-sha256 pins; leave it out");
     /* As in loader.c. */
     if (uri->module_path.present || uri->module_name.present)
         return p11_error_set(err, P11_UNSUPPORTED,

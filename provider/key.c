@@ -78,6 +78,13 @@ void prov_key_set_public(struct prov_key *key, EVP_PKEY *pub)
 static const char trial_text[] =
     "hsmsign: trial signature, to prove the public key";
 
+/* RFC 4055, 3.1: an RSA-PSS key may allow but one. */
+static const char *trial_digest(const struct prov_key *key)
+{
+    return key->limits.md != NULL ? key->limits.md->name
+                                  : key->alg->default_digest;
+}
+
 CK_RV prov_trial_make(struct prov_key *key, const char *text,
                       struct prov_trial *trial, struct p11_error *err)
 {
@@ -85,17 +92,22 @@ CK_RV prov_trial_make(struct prov_key *key, const char *text,
                                  .salt_len = RSA_PSS_SALTLEN_DIGEST };
     const unsigned char *in = (const unsigned char *)text;
     size_t len = strlen(text);
-    unsigned char digest[32];
+    unsigned char digest[EVP_MAX_MD_SIZE];
 
     trial->text = text;
     trial->len = 0;
-    if (key->alg->default_digest != NULL) {
-        if (!EVP_Q_digest(key->ctx->libctx, key->alg->default_digest,
-                          PROV_NOT_OURS, in, len, digest, &len))
+    if (trial_digest(key) != NULL) {
+        if (!EVP_Q_digest(key->ctx->libctx, trial_digest(key), PROV_NOT_OURS,
+                          in, len, digest, &len))
             return p11_error_set(err, P11_DIGEST,
-                                 "no provider offers SHA256; activate "
-                                 "\"default\"");
-        params.md = &prov_digests[0];
+                                 "no provider offers %s; activate "
+                                 "\"default\"",
+                                 trial_digest(key));
+        params.md = prov_digest_find(trial_digest(key));
+        /* What verifies takes that for granted of such a key. */
+        params.mgf1 = key->limits.mgf1;
+        if (key->limits.md != NULL)
+            params.salt_len = (int)key->limits.min_salt;
         in = digest;
     }
     return prov_sign(key, &params, in, len, trial->sig, sizeof(trial->sig),
@@ -110,13 +122,13 @@ bool prov_trial_verifies(const struct prov_key *key, EVP_PKEY *pub,
     bool verifies;
 
     ERR_set_mark();
-    verifies = ctx != NULL &&
-               EVP_DigestVerifyInit_ex(ctx, NULL, key->alg->default_digest,
-                                       key->ctx->libctx, PROV_NOT_OURS, pub,
-                                       NULL) > 0 &&
-               EVP_DigestVerify(ctx, trial->sig, trial->len,
-                                (const unsigned char *)trial->text,
-                                strlen(trial->text)) == 1;
+    verifies =
+        ctx != NULL &&
+        EVP_DigestVerifyInit_ex(ctx, NULL, trial_digest(key), key->ctx->libctx,
+                                PROV_NOT_OURS, pub, NULL) > 0 &&
+        EVP_DigestVerify(ctx, trial->sig, trial->len,
+                         (const unsigned char *)trial->text,
+                         strlen(trial->text)) == 1;
     EVP_MD_CTX_free(ctx);
     ERR_pop_to_mark();
     return verifies;
@@ -157,7 +169,7 @@ CK_RV prov_key_check_again(struct prov_key *key, const struct prov_signed *made,
     EVP_PKEY *pub = prov_key_public(key);
 
     /* An RSA key's modulus was compared when it was found. */
-    if (pub != NULL && key->alg->key_type != CKK_RSA &&
+    if (pub != NULL && (key->alg->key_type != CKK_RSA || key->pinned) &&
         prov_signed_verifies(key, pub, made) != 1)
         return p11_error_call(err, P11_KEY_CHANGED, "C_Sign",
                               p11_key_where(key->token_key));

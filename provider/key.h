@@ -41,6 +41,7 @@ struct prov_key {
     EVP_PKEY *params;          /* owned; EC: the curve alone; may be NULL */
     _Atomic(EVP_PKEY *) pub;   /* owned; NULL while not known */
     bool agrees; /* pub is a pair, for key agreement alone (exchange.h) */
+    bool pinned; /* the public half was asked for and proved: spki.c */
     struct prov_pss_limits limits;
     atomic_ulong checked; /* p11_key_times_found() when it was the same */
     /* hsmsign-verify: 1 more than that, when one was right; 0: none was. */
@@ -104,6 +105,18 @@ struct prov_signed {
 /* For prov_key_check_same(). */
 CK_RV prov_key_check_again(struct prov_key *key, const struct prov_signed *made,
                            struct p11_error *err);
+/*
+ * A private key that was just loaded: whether it is the one that the URI or
+ * hsmsign-spki-sha256 pins, if one does.  Returns CKR_OK, P11_KEY_PINNED, or
+ * what prov_key_learn_public() and prov_key_prove() return.  Blocks for one
+ * trial signature.  And whether pub is the one that the URI pins.
+ */
+CK_RV prov_key_check_pinned(struct prov_key *key, const struct p11_uri *uri,
+                            struct p11_error *err);
+CK_RV prov_spki_check(struct prov_ctx *ctx, const struct p11_uri *uri,
+                      const EVP_PKEY *pub, const char *where,
+                      struct p11_error *err);
+
 /*
  * After a signature: whether the key that made it is the one that was loaded.
  * Costs nothing, unless the key was looked up again since; then the public

@@ -175,7 +175,9 @@ static CK_RV load_key(const struct prov_load *load, struct prov_key *key,
     rv = set_alg(key, p11_key_attrs(key->token_key), where, err);
     if (rv == CKR_OK)
         rv = prov_public_find(key, err);
-    return rv == CKR_OK ? check_size(key, where, err) : rv;
+    if (rv == CKR_OK)
+        rv = check_size(key, where, err);
+    return rv == CKR_OK ? prov_key_check_pinned(key, load->uri, err) : rv;
 }
 
 CK_RV prov_load_key(const struct prov_load *load, struct prov_key **key,

@@ -360,6 +360,37 @@ static CK_RV next_listed(struct prov_objects *objects,
     return rv;
 }
 
+/* What is not pinned, or cannot be asked: an error, or left out of a list. */
+static CK_RV check_pinned(const struct prov_objects *objects,
+                          const struct prov_load *load,
+                          struct prov_object *object, struct p11_error *err)
+{
+    const struct p11_uri *uri = load->uri;
+    struct prov_key *key = object->key;
+    EVP_PKEY *pub = NULL;
+    CK_RV rv = CKR_OK;
+
+    if (key != NULL && key->token_key != NULL)
+        rv = prov_key_check_pinned(key, uri, err);
+    else if (key != NULL)
+        rv = prov_spki_check(load->ctx, uri, prov_key_public(key),
+                             "the public key", err);
+    else if (object->certificate != NULL && uri->spki_sha256.present) {
+        pub = prov_pubkey_certificate(load->ctx, object->certificate->pValue,
+                                      object->certificate->ulValueLen);
+        rv = prov_spki_check(load->ctx, uri, pub, object->where, err);
+        EVP_PKEY_free(pub);
+    }
+    if (rv == CKR_OK)
+        return rv;
+    prov_key_free(key);
+    *object = (struct prov_object){ 0 };
+    if (!objects->listing || !P11_RV_IS_OURS(rv))
+        return rv;
+    p11_log(P11_LOG_INFO, "left out of the list: %s", err->text);
+    return CKR_OK;
+}
+
 CK_RV prov_objects_next(struct prov_objects *objects,
                         const struct prov_load *load,
                         struct prov_object *object, struct p11_error *err)
@@ -371,9 +402,12 @@ CK_RV prov_objects_next(struct prov_objects *objects,
     /* See prov_load_key(). */
     ERR_set_mark();
     while (rv == CKR_OK && !prov_objects_end(objects) && object->key == NULL &&
-           object->certificate == NULL)
+           object->certificate == NULL) {
         rv = objects->listing ? next_listed(objects, load, object, err)
                               : next_one(objects, load, object, err);
+        if (rv == CKR_OK)
+            rv = check_pinned(objects, load, object, err);
+    }
     ERR_pop_to_mark();
     errno = saved;
     if (object->key != NULL || object->certificate != NULL)

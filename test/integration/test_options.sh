@@ -68,5 +68,46 @@ refused" says 'the signature does not verify' sign p256-bare
     check 'with hsmsign-verify = off, nobody looks' sign p256-bare
 }
 
+# ---- hsmsign-spki-sha256, spki-sha256= ----
+
+pin() { # KEY: as the man page says
+    openssl pkey -pubin -in "$T/$1.pub" -outform DER | sha256sum |
+        cut -d ' ' -f 1
+}
+
+refused_as() { # TEXT KEY [URI]
+    says "$1" sign "${@:2}" && grep -qF "$(pin "$2")" message
+}
+
+test_pinned() {
+    local key reason='the key is not the one that is pinned'
+
+    configure
+    for key in rsa2048 p256 p256-bare p256-cert ed25519; do
+        check "$key, pinned by its URI, signs" \
+            sign "$key" "$(uri "$key")?spki-sha256=$(pin "$key")"
+        check "$key is refused where its URI pins another" \
+            refused_as "$reason" "$key" \
+            "$(uri "$key")?spki-sha256=$(pin rsa3072)"
+    done
+    check 'a PIN and a pinned key stand in one URI' sign p256 \
+        "$(uri p256)?pin-value=1234&spki-sha256=$(pin p256)"
+    check 'a file made of such a URI pins, too' eval "
+        '$HSMSIGN' uri2pem '$(uri p256)?spki-sha256=$(pin p384)' > pem &&
+        refused_as '$reason' p256 pem"
+    configure "hsmsign-spki-sha256 = $(pin p256),$(pin p384)"
+    check 'keys that the configuration pins sign' eval \
+        'sign p256 && sign p384'
+    check 'another key is refused' refused_as "$reason" rsa2048
+    check 'no key is made where keys are pinned' says 'is made anew' \
+        ours genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 \
+        -propquery provider=hsmsign -pkeyopt 'pkcs11_uri:pkcs11:object=new'
+}
+
+test_pinned
 test_verify
+configure
+check 'a pinned public key does not do: the private key has to sign' \
+    says 'signs with another one' \
+    sign p256-bare "$(uri p256-bare)?spki-sha256=$(pin p256)"
 finish

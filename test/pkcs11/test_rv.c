@@ -161,6 +161,7 @@ static const struct {
     { 0xc8534d17, "P11_STALE", P11_CLASS_FATAL },
     { 0xc8534d18, "P11_LAST_TRY", P11_CLASS_PIN },
     { 0xc8534d19, "P11_BAD_SIGNATURE", P11_CLASS_FATAL },
+    { 0xc8534d1a, "P11_KEY_PINNED", P11_CLASS_FATAL },
 };
 
 static const struct p11_rv_info *table(size_t *n)

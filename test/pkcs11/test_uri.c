@@ -16,6 +16,7 @@
 
 #define COUNT(array)  (sizeof(array) / sizeof((array)[0]))
 #define FIELD(name)   offsetof(struct p11_uri, name)
+#define HASH          "0123456789abcdefABCDEF0123456789abcdef0123456789abcdef0123456789"
 #define BYTES(string) (string), sizeof(string) - 1
 
 /* Parse what must be good. */
@@ -86,6 +87,9 @@ static const struct {
     { "pkcs11:?module-path=%2Fa%26b%23", FIELD(module_path), BYTES("/a&b#") },
     { "pkcs11:token=t?module-name=m&module-path=/p", FIELD(module_path),
       BYTES("/p") },
+    { "pkcs11:?spki-sha256=" HASH, FIELD(spki_sha256), BYTES(HASH) },
+    { "pkcs11:?spki-sha256=" HASH "," HASH "&module-name=m", FIELD(spki_sha256),
+      BYTES(HASH "," HASH) },
 };
 
 static void test_uri_decodes_values(void **state)

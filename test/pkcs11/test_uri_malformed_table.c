@@ -12,6 +12,7 @@
 #define A256  A16 A16 A16 A16 A16 A16 A16 A16 A16 A16 A16 A16 A16 A16 A16 A16
 #define A2048 A256 A256 A256 A256 A256 A256 A256 A256
 
+#define HASH      "0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef"
 #define SCHEME    "does not begin with \"pkcs11:\""
 #define BEFORE    "before the \"?\" stands something that is not NAME=VALUE"
 #define BEHIND    "behind the \"?\" stands something that is not NAME=VALUE"
@@ -318,6 +319,29 @@ const struct uri_malformed uri_malformed[] = {
     { "pkcs11:library-version=1.18446744073709551617", VERSION },
     { "pkcs11:library-version=*", VERSION },
 
+    /* pinned keys */
+    { "pkcs11:spki-sha256=" HASH, "spki-sha256: belongs behind the" },
+    { "pkcs11:?spki-sha256", "spki-sha256: has no \"=\"" },
+    { "pkcs11:?spki-sha256=", "spki-sha256: not 64 hexadecimal digits" },
+    { "pkcs11:?spki-sha256=" HASH "0", "spki-sha256: not 64" },
+    { "pkcs11:?spki-sha256=0" HASH, "spki-sha256: not 64" },
+    { "pkcs11:?spki-sha256=abcdef", "spki-sha256: not 64" },
+    { "pkcs11:?spki-sha256=" HASH ",", "spki-sha256: not 64" },
+    { "pkcs11:?spki-sha256=," HASH, "spki-sha256: not 64" },
+    { "pkcs11:?spki-sha256=" HASH ",," HASH, "spki-sha256: not 64" },
+    { "pkcs11:?spki-sha256=" HASH ";" HASH, "spki-sha256: not 64" },
+    { "pkcs11:?spki-sha256=" HASH ":" HASH, "spki-sha256: not 64" },
+    { "pkcs11:?spki-sha256=" HASH HASH, "spki-sha256: not 64" },
+    { "pkcs11:?spki-sha256=%30123456789abcdef0123456789abcdef0123456789abcdef"
+      "0123456789abcdef",
+      "spki-sha256: not 64" },
+    { "pkcs11:?spki-sha256=g123456789abcdef0123456789abcdef0123456789abcdef0123"
+      "456789abcdef",
+      "spki-sha256: not 64" },
+    { "pkcs11:?spki-sha256=" HASH "&spki-sha256=" HASH,
+      "spki-sha256: given twice" },
+    { "pkcs11:?spki-sha265=" HASH,
+      "\"spki-sha265\", did you mean \"spki-sha256\"" },
     /* module-paths */
     { "pkcs11:?module-path=./a.so", "module-path: not an absolute path" },
     { "pkcs11:?module-path=~/a.so", "module-path: not an absolute path" },

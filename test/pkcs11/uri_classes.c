@@ -25,7 +25,17 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-enum kind { TEXT, BYTES, TYPE, VERSION, SLOT, PIN_VALUE, PIN_SOURCE, PATH };
+enum kind {
+    TEXT,
+    BYTES,
+    TYPE,
+    VERSION,
+    SLOT,
+    PIN_VALUE,
+    PIN_SOURCE,
+    PATH,
+    HASHES
+};
 
 static const struct known {
     const char *name;
@@ -50,6 +60,7 @@ static const struct known {
     { "pin-value", PIN_VALUE, true, P11_PIN_MAX },
     { "module-name", TEXT, true, SIZE_MAX },
     { "module-path", PATH, true, SIZE_MAX },
+    { "spki-sha256", HASHES, true, SIZE_MAX }, /* ours */
 };
 
 /* One attribute of a text, cut out without judging it. */
@@ -303,6 +314,21 @@ static bool relative_path(const struct piece *piece)
     return is(piece, PATH) && piece->value[0] != '/';
 }
 
+/* p11-kit, which does not know the name, looks at no value. */
+static bool no_hashes(const struct piece *piece)
+{
+    size_t i;
+
+    if (!is(piece, HASHES))
+        return false;
+    for (i = 0; piece->raw[i] != '\0'; i++) {
+        if (i % 65 == 64 ? piece->raw[i] != ','
+                         : !isxdigit((unsigned char)piece->raw[i]))
+            return true;
+    }
+    return i % 65 != 64;
+}
+
 /* All that makes us stricter than p11-kit. */
 static const struct {
     const char *name;
@@ -328,6 +354,7 @@ static const struct {
     { "pin-source is no file", NULL, pin_source_no_file, false },
     { "pin-value= inside a value", NULL, pin_in_value, false },
     { "relative module-path", NULL, relative_path, false },
+    { "spki-sha256 without hashes", NULL, no_hashes, false },
 };
 
 const char *uri_class_name(size_t class)

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define URI_N_CLASSES 18
+#define URI_N_CLASSES 19
 
 /* A bit for each class that text, of less than P11_URI_MAX + 64, is in. */
 uint32_t uri_classify(const char *text);

@@ -32,10 +32,7 @@ static const char *const path_names[] = {
 };
 
 static const char *const query_names[] = {
-    "pin-value",
-    "pin-source",
-    "module-name",
-    "module-path",
+    "pin-value", "pin-source", "module-name", "module-path", "spki-sha256",
 };
 
 /* Misspelt, of older drafts, of vendors. */
@@ -101,6 +98,12 @@ static const char *const paths[] = {
     "",
     "%2Fa",
     "/a?b|c",
+};
+
+#define HASH "0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef"
+static const char *const hashes[] = {
+    HASH,   HASH "," HASH,          HASH ",",     HASH "0",   HASH HASH, "",
+    "0123", HASH "," HASH "," HASH, HASH ",0123", "%30" HASH,
 };
 
 /* What a text is made of, by what is wrong with it. */
@@ -217,6 +220,8 @@ static void add_attribute(struct uri_generator *gen, bool query)
         ADD_ONE_OF(gen, sources);
     else if (strcmp(name, "module-path") == 0)
         ADD_ONE_OF(gen, paths);
+    else if (strcmp(name, "spki-sha256") == 0)
+        ADD_ONE_OF(gen, hashes);
     else
         add_text(gen);
 }

@@ -45,7 +45,6 @@ static void test_every_option_refuses_bad_values_at_first_use(void **state)
         { "hsmsign-deadline = 3s", "hsmsign-deadline" },
         { "hsmsign-deadline = -1", "hsmsign-deadline" },
         { "hsmsign-deadline = 9223372036854775808", "hsmsign-deadline" },
-        { "hsmsign-verify = sometimes", "hsmsign-verify" },
         { "hsmsign-log = nowhere", "nowhere" },
         { "hsmsign-log = stderr,loud", "loud" },
         { "hsmsign-log = file:/nonexistent/log", "/nonexistent/log" },

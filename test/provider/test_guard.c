@@ -372,6 +372,23 @@ static void test_child_verifies_its_first_signature(void **state)
     OSSL_LIB_CTX_free(ctx);
 }
 
+static void test_value_that_is_no_choice_is_refused(void **state)
+{
+    static const char *const options[] = { "hsmsign-verify = sometimes\n",
+                                           "hsmsign-verify =\n" };
+
+    (void)state;
+    (void)fake_fixture();
+    for (size_t i = 0; i < COUNT(options); i++) {
+        OSSL_LIB_CTX *ctx = fake_context(options[i]);
+
+        assert_null(fixture_load(ctx, FAKE_URI "p256"));
+        fixture_assert_error(0, "the configuration is wrong", "hsmsign-verify",
+                             "off, sample or on", NULL);
+        OSSL_LIB_CTX_free(ctx);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +401,7 @@ int main(void)
         cmocka_unit_test(test_what_cannot_be_verified_is_not_released),
         cmocka_unit_test(test_right_signature_of_every_kind_is_released),
         cmocka_unit_test(test_threads_get_no_wrong_signature),
+        cmocka_unit_test(test_value_that_is_no_choice_is_refused),
         cmocka_unit_test(test_child_verifies_its_first_signature),
     };
 
