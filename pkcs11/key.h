@@ -97,7 +97,8 @@ CK_MECHANISM_TYPE p11_key_mechanism(const struct p11_key *key,
  * sig_len   its size in bytes; receives the signature's
  *
  * If the token has lost session, login or handle since, each is made anew and
- * the same signature is tried again.  Returns CKR_OK, P11_KEY_CHANGED if the
+ * the same signature is tried again; how often, err->retries tells, also when
+ * it succeeds.  Returns CKR_OK, P11_KEY_CHANGED if the
  * URI meanwhile names another key, what p11_session_borrow() returns, or what
  * a call answered.  Blocks; any number of threads may sign with one key.
  */

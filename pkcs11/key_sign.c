@@ -15,6 +15,7 @@ struct signing {
     size_t len;
     unsigned char *sig;
     CK_ULONG sig_len; /* the buffer's size, then the signature's */
+    unsigned retries;
 };
 
 static CK_RV sign_once(struct p11_key *key, struct p11_session *session,
@@ -63,6 +64,7 @@ static CK_RV sign_with(struct p11_key *key, struct p11_session *session,
         rv = p11_key_mend(key, session, rv, epoch, err);
         if (rv != CKR_OK)
             return rv;
+        op->retries++;
     }
 }
 
@@ -77,7 +79,7 @@ CK_RV p11_key_sign(struct p11_key *key, const CK_MECHANISM *mechanism,
                    size_t *sig_len, struct p11_error *err)
 {
     CK_MECHANISM own = *mechanism;
-    struct signing op = { &own, in, len, sig, (CK_ULONG)*sig_len };
+    struct signing op = { &own, in, len, sig, (CK_ULONG)*sig_len, 0 };
     struct p11_retry retry = { 0 };
     struct p11_session *session;
     CK_RV rv;
@@ -89,7 +91,10 @@ CK_RV p11_key_sign(struct p11_key *key, const CK_MECHANISM *mechanism,
             continue;
         rv = sign_with(key, session, &op, err);
         p11_session_give_back(key->slot, session, rv);
-    } while (rv != CKR_OK && p11_retry(&retry, key->slot->module, rv, err));
+    } while (rv != CKR_OK && p11_retry(&retry, key->slot->module, rv, err) &&
+             ++op.retries > 0);
+    if (err != NULL)
+        err->retries = op.retries;
     if (rv == CKR_OK)
         *sig_len = op.sig_len;
     return rv;

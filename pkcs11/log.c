@@ -21,9 +21,6 @@
 #include <unistd.h>
 #include "log.h"
 
-/* "2026-05-23T00:08:18.047Z ", which syslog has already */
-#define TIME_LEN 25
-
 /* The sink, if it is no descriptor. */
 enum { SINK_SYSLOG = -2, SINK_NONE = -1 };
 
@@ -51,6 +48,12 @@ static int level_by_name(const char *name)
     return level;
 }
 
+int p11_log_open_file(const char *path)
+{
+    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY,
+                0600);
+}
+
 CK_RV p11_log_open(const char *spec, struct p11_error *err)
 {
     const char *comma = strrchr(spec, ',');
@@ -76,8 +79,7 @@ CK_RV p11_log_open(const char *spec, struct p11_error *err)
         return CKR_OK;
     if (is_file) {
         (void)snprintf(path, sizeof(path), "%.*s", (int)len - 5, spec + 5);
-        sink = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY,
-                    0600);
+        sink = p11_log_open_file(path);
         if (sink < 0)
             return p11_error_set(err, P11_CONFIG,
                                  "hsmsign-log or HSMSIGN_LOG is \"%s\": %m",
@@ -105,11 +107,32 @@ void p11_log_close(void)
         (void)close(sink);
 }
 
+void p11_log_time(char buf[P11_LOG_TIME])
+{
+    struct timespec now = { 0, 0 };
+    struct tm tm = { 0 };
+    size_t len;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    (void)gmtime_r(&now.tv_sec, &tm);
+    len = strftime(buf, P11_LOG_TIME, "%Y-%m-%dT%H:%M:%S", &tm);
+    (void)snprintf(buf + len, P11_LOG_TIME - len, ".%03ldZ",
+                   now.tv_nsec / 1000000);
+}
+
+bool p11_log_write(int fd, const char *line, size_t len)
+{
+    ssize_t written;
+
+    do {
+        written = write(fd, line, len);
+    } while (written < 0 && errno == EINTR);
+    return written == (ssize_t)len;
+}
+
 void p11_log(enum p11_log_level level, const char *format, ...)
 {
     int saved = errno, sink;
-    struct timespec now = { 0, 0 };
-    struct tm tm = { 0 };
     char line[1024];
     va_list args;
     size_t len;
@@ -117,26 +140,23 @@ void p11_log(enum p11_log_level level, const char *format, ...)
     if (!p11_log_enabled(level))
         return;
     sink = atomic_load(&current_sink);
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    (void)gmtime_r(&now.tv_sec, &tm);
+    p11_log_time(line);
+    len = strlen(line);
     /* gettid() is younger than the oldest libc that this is built with */
-    len = (size_t)snprintf(
-        line, sizeof(line),
-        "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ hsmsign[%ld/%ld] %s: ",
-        tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
-        tm.tm_sec, now.tv_nsec / 1000000, (long)getpid(), syscall(SYS_gettid),
-        levels[level].name);
+    len += (size_t)snprintf(line + len, sizeof(line) - len,
+                            " hsmsign[%ld/%ld] %s: ", (long)getpid(),
+                            syscall(SYS_gettid), levels[level].name);
     errno = saved; /* for %m */
     va_start(args, format);
     len += p11_vformat(line + len, sizeof(line) - len, format, args);
     va_end(args);
     if (sink == SINK_SYSLOG) {
-        syslog(LOG_USER | levels[level].priority, "%s", line + TIME_LEN);
+        syslog(LOG_USER | levels[level].priority, "%s",
+               line + P11_LOG_TIME); /* it has the time already */
     } else {
         line[len] = '\n'; /* instead of the NUL */
         /* A lost line is no reason to fail: there is nowhere to report it. */
-        while (write(sink, line, len + 1) < 0 && errno == EINTR)
-            continue;
+        (void)p11_log_write(sink, line, len + 1);
     }
     errno = saved;
 }

@@ -34,6 +34,15 @@ enum p11_log_level {
  */
 CK_RV p11_log_open(const char *spec, struct p11_error *err);
 
+/* What other logs share: */
+#define P11_LOG_TIME 25 /* of p11_log_time(), with the NUL */
+/* Now, in UTC: "2026-05-23T00:08:18.047Z" (RFC 3339). */
+void p11_log_time(char buf[P11_LOG_TIME]);
+/* To append to path, created with mode 0600: a descriptor, or -1 and errno. */
+int p11_log_open_file(const char *path);
+/* In one write(2); whether all of it was.  Blocks for as long. */
+bool p11_log_write(int fd, const char *line, size_t len);
+
 /* Close it again, when no other thread logs: for tests and for unload. */
 void p11_log_close(void);
 

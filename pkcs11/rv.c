@@ -272,6 +272,7 @@ static const struct p11_rv_info rows[] = {
         "it was not released; take the HSM out of service until its vendor "
         "knows why, and load the key anew"),
     OURS(P11_KEY_PINNED, "the key is not the one that is pinned"),
+    OURS(P11_AUDIT, "the audit log cannot be written"),
     /* The last row is "unknown"; its value is no CK_RV that anyone returns. */
     NAMED(~(CK_RV)0, "unknown CK_RV", FATAL,
           "the token answers with a value of its vendor's", SEE_LOG),

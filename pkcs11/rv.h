@@ -46,6 +46,7 @@
 #define P11_LAST_TRY       P11_RV(24) /* one more wrong PIN would lock it */
 #define P11_BAD_SIGNATURE  P11_RV(25) /* the public key does not verify it */
 #define P11_KEY_PINNED     P11_RV(26) /* it is none of the pinned ones */
+#define P11_AUDIT          P11_RV(27) /* the audit log cannot be written */
 
 enum p11_class {
     P11_CLASS_FATAL,   /* trying again gives the same answer */
@@ -77,6 +78,7 @@ const struct p11_rv_info *p11_rv_table(size_t *n);
 /* A reason for failure, in one line that holds no PIN and no data. */
 struct p11_error {
     CK_RV rv;
+    unsigned retries; /* of p11_key_sign(), with or without a failure */
     char text[640];
 };
 

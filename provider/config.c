@@ -83,6 +83,14 @@ static CK_RV set_spki(struct prov_config *config, const struct option *option,
                                  : bad_value(option, value, err);
 }
 
+static CK_RV set_audit(struct prov_config *config, const struct option *option,
+                       const char *value, struct p11_error *err)
+{
+    return prov_audit_parse(value, &config->audit)
+               ? CKR_OK
+               : bad_value(option, value, err);
+}
+
 static CK_RV set_pin(struct prov_config *config, const struct option *option,
                      const char *value, struct p11_error *err)
 {
@@ -181,6 +189,9 @@ static const struct option options[] = {
       verifying, 0 },
     { "hsmsign-spki-sha256", set_spki, FIELD(spki_sha256),
       "64 hexadecimal digits, or more of such with commas", NULL, 0 },
+    { "hsmsign-audit", set_audit, 0,
+      "file:/PATH or syslog, then optionally \",refuse\" or \",warn\"", NULL,
+      0 },
     { "hsmsign-public-file", set_text, FIELD(public_file), NULL, NULL, 0 },
     { "hsmsign-vendor-numbers", set_vendor, 0,
       "CKM_EDDSA:0xNUMBER and the like, each once; hsmsign-provider(7) has the "
@@ -285,7 +296,7 @@ int prov_config_load(struct prov_config *config, const OSSL_CORE_HANDLE *handle,
                                : apply_option(config, &options[i], value, &err),
                         &err);
     }
-    config->guarded = config->verify != PROV_VERIFY_OFF;
+    config->guarded = config->verify != PROV_VERIFY_OFF || config->audit.on;
     return ok && keep_error(config, apply_environment(config, &err), &err);
 }
 
@@ -294,6 +305,7 @@ void prov_config_free(struct prov_config *config)
     p11_pin_source_clear(&config->pin);
     OPENSSL_free(config->module_path);
     OPENSSL_free(config->init_args);
+    prov_audit_clear(&config->audit);
     OPENSSL_free(config->spki_sha256);
     OPENSSL_free(config->public_file);
     OPENSSL_free(config->provider_name);

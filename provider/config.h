@@ -15,6 +15,7 @@
 #include <openssl/conf.h>
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
+#include "audit.h"
 #include "pkcs11/module.h"
 #include "pkcs11/object.h"
 #include "pkcs11/pin.h"
@@ -32,9 +33,10 @@ struct prov_config {
     unsigned long deadline; /* ms */
     int load_early;
     int assume_fips;
-    int login;              /* enum p11_login_when, for public objects */
-    int verify;             /* enum prov_verify */
-    bool guarded;           /* signatures are verified before release */
+    int login;  /* enum p11_login_when, for public objects */
+    int verify; /* enum prov_verify */
+    struct prov_audit audit;
+    bool guarded;           /* verify or audit is on */
     char *spki_sha256;      /* of the keys that may be loaded; NULL: any */
     char *public_file;      /* PEM: certificates and public keys */
     char *provider_name;    /* under which openssl.cnf activated us */

@@ -12,6 +12,8 @@
 #include <openssl/crypto.h>
 #include <openssl/params.h>
 #include <openssl/rsa.h>
+#include <time.h>
+#include "audit.h"
 #include "guard.h"
 
 /* RSA: as it was padded; ML-DSA: its context.  Others have no parameters. */
@@ -106,13 +108,25 @@ CK_RV prov_sign_guarded(struct prov_key *key, const struct sig_params *params,
 {
     unsigned long found = p11_key_times_found(key->token_key);
     struct prov_signed made = { params, in, sig, len, 0 };
-    CK_RV rv = prov_sign(key, params, in, len, sig, size, sig_len, err);
+    struct timespec began, ended;
+    unsigned retries;
+    CK_RV rv;
 
+    err->retries = 0;
+    (void)clock_gettime(CLOCK_MONOTONIC, &began);
+    rv = prov_sign(key, params, in, len, sig, size, sig_len, err);
+    (void)clock_gettime(CLOCK_MONOTONIC, &ended);
+    retries = err->retries; /* not those of a trial */
     made.sig_len = *sig_len;
     if (rv == CKR_OK)
         rv = prov_key_check_same(key, &made, err);
     if (rv == CKR_OK && key->ctx->config.verify != PROV_VERIFY_OFF)
         rv = verify(key, &made, found, err);
+    if (key->ctx->config.audit.on)
+        rv = prov_audit(key, &made,
+                        (ended.tv_sec - began.tv_sec) * 1000000 +
+                            (ended.tv_nsec - began.tv_nsec) / 1000,
+                        retries, rv, err);
     if (rv != CKR_OK)
         OPENSSL_cleanse(sig, size);
     return rv;

@@ -18,9 +18,10 @@ int prov_signed_verifies(const struct prov_key *key, EVP_PKEY *pub,
 
 /*
  * prov_sign() and prov_key_check_same(), for config.guarded: the signature is
- * verified as hsmsign-verify says.  One that is not released is cleansed, with
- * all size bytes of sig.  Returns also P11_BAD_SIGNATURE, P11_NO_PUBLIC, and
- * P11_UNSUPPORTED if no provider can verify it.  Blocks.
+ * verified as hsmsign-verify says, and put down as hsmsign-audit says.  One
+ * that is not released is cleansed, with all size bytes of sig.  Returns also
+ * P11_BAD_SIGNATURE, P11_NO_PUBLIC, P11_AUDIT, and P11_UNSUPPORTED if no
+ * provider can verify it.  Blocks.
  */
 CK_RV prov_sign_guarded(struct prov_key *key, const struct sig_params *params,
                         const unsigned char *in, size_t len, unsigned char *sig,

@@ -93,6 +93,15 @@ static unsigned pss_bit(const struct sig_params *params)
     return 1U << (pss_mgf1(params) - prov_digests);
 }
 
+/* What PKCS #11 has no number for, no token can be asked for. */
+static bool is_padded_here(const struct prov_key *key,
+                           const struct sig_params *params)
+{
+    return pss_mgf1(params)->mgf == 0 ||
+           (atomic_load(&key->pss_here[params->md - prov_digests]) &
+            pss_bit(params)) != 0;
+}
+
 /* Pad here, for CKM_RSA_X_509; in->pss.sLen is the salt's length. */
 static CK_RV pad_pss(const struct prov_key *key,
                      const struct sig_params *params, struct sig_input *in,
@@ -141,9 +150,7 @@ static CK_RV prepare_pss(struct prov_key *key, const struct sig_params *params,
     in->pss.sLen = (CK_ULONG)salt;
     in->mechanism.pParameter = &in->pss;
     in->mechanism.ulParameterLen = sizeof(in->pss);
-    /* What PKCS #11 has no number for, no token can be asked for. */
-    if (in->pss.mgf == 0 ||
-        (atomic_load(&key->pss_here[md - prov_digests]) & pss_bit(params)) != 0)
+    if (is_padded_here(key, params))
         return pad_pss(key, params, in, err);
     return CKR_OK;
 }
@@ -331,6 +338,19 @@ static const struct sig_alg *find_sig_alg(const struct prov_key *key, int pad)
             return &sig_algs[i];
     }
     return NULL;
+}
+
+CK_MECHANISM_TYPE prov_sign_mechanism(const struct prov_key *key,
+                                      const struct sig_params *params)
+{
+    const struct sig_alg *alg = find_sig_alg(key, params->pad);
+
+    if (alg == NULL)
+        return CK_UNAVAILABLE_INFORMATION;
+    if (alg->mechanism == CKM_RSA_PKCS_PSS && params->md != NULL &&
+        is_padded_here(key, params))
+        return CKM_RSA_X_509;
+    return alg->mechanism;
 }
 
 size_t prov_sign_size(const struct prov_key *key)

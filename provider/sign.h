@@ -32,6 +32,10 @@ struct sig_params {
  */
 size_t prov_sign_size(const struct prov_key *key);
 
+/* The mechanism of C_SignInit for such a signature, as far as is known. */
+CK_MECHANISM_TYPE prov_sign_mechanism(const struct prov_key *key,
+                                      const struct sig_params *params);
+
 /* The length of the salt that params mean; < 0: there is no room. */
 long prov_pss_salt(const struct prov_key *key, const struct sig_params *params);
 

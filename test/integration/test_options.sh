@@ -6,7 +6,7 @@
 # shellcheck disable=SC2317 # functions are called through check and refute
 # shellcheck source=test/integration/lib.sh
 . "$HSMSIGN_SOURCE/test/integration/lib.sh" || exit 1
-need pkcs11-tool
+need pkcs11-tool python3 sha256sum
 
 T=$HSMSIGN_TOKEN
 head -c 100000 /dev/urandom > doc
@@ -104,8 +104,67 @@ test_pinned() {
         -propquery provider=hsmsign -pkeyopt 'pkcs11_uri:pkcs11:object=new'
 }
 
+# ---- hsmsign-audit ----
+
+# one KEY RESULT: the log has one line, which is what it should be
+one() {
+    python3 - "$1" "$2" audit << 'EOF_PYTHON'
+import datetime
+import hashlib
+import json
+import sys
+
+key, result, path = sys.argv[1:]
+[line] = open(path, encoding="ascii").read().splitlines()
+entry = json.loads(line)
+data = open("doc", "rb").read()
+if entry["digest"] is not None:
+    assert entry["digest"] == "SHA2-256", line
+    data = hashlib.sha256(data).digest()
+assert entry["data_sha256"] == hashlib.sha256(data).hexdigest(), line
+assert entry["key"].startswith("pkcs11:token=demo;"), line
+assert f";object={key};" in entry["key"] and "pin" not in entry["key"], line
+assert entry["result"] == result, line
+assert entry["mechanism"].startswith("CKM_"), line
+age = datetime.datetime.now(datetime.timezone.utc) - (
+    datetime.datetime.fromisoformat(entry["time"].replace("Z", "+00:00")))
+assert abs(age.total_seconds()) < 3600, line
+assert entry["latency_ms"] >= 0 and entry["retries"] == 0, line
+assert entry["pid"] > 0 and len(entry) == 9, line
+EOF_PYTHON
+}
+
+audited() { # KEY
+    rm -f audit
+    sign "$1" "$(uri "$1")?pin-value=1234" && one "$1" ok
+}
+
+test_audit() {
+    local key
+
+    make_conf openssl.cnf "hsmsign-audit = file:$WORK/audit"
+    for key in rsa2048 p256 p384 ed25519; do
+        check "the audit log has a line for a signature of $key" audited "$key"
+    done
+    check 'it is for its owner alone' equal 600 "$(stat -c %a audit)"
+    configure 'hsmsign-audit = file:/dev/full'
+    check 'a log that is full lets nothing be signed' \
+        says 'the audit log cannot be written' sign p256
+    refute 'nor written' test -s sig
+    configure 'hsmsign-audit = file:/dev/full,warn' \
+        "hsmsign-log = file:$WORK/log"
+    check 'unless a warning is enough' sign p256
+    check 'which is in the log' grep -q 'not in the audit log: .*/dev/full' log
+    configure "hsmsign-audit = file:$WORK/audit" 'hsmsign-verify = on'
+    rm -f audit
+    check 'a signature that is refused is in it' \
+        says 'the signature does not verify' sign p256-bare
+    check 'with the reason' one p256-bare P11_BAD_SIGNATURE
+}
+
 test_pinned
 test_verify
+test_audit
 configure
 check 'a pinned public key does not do: the private key has to sign' \
     says 'signs with another one' \

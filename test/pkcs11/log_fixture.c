@@ -43,7 +43,7 @@ int log_teardown(void **state)
 
 void open_log(const char *spec)
 {
-    struct p11_error err = { 0, "" };
+    struct p11_error err = { .text = "" };
 
     if (p11_log_open(spec, &err) != CKR_OK)
         fail_msg("%s", err.text);

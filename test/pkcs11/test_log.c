@@ -231,7 +231,7 @@ static void test_log_refuses_what_it_does_not_understand(void **state)
 static void test_log_says_why_a_file_cannot_be_opened(void **state)
 {
     struct log_fixture *f = *state;
-    struct p11_error err = { 0, "" };
+    struct p11_error err = { .text = "" };
 
     (void)snprintf(f->spec, sizeof(f->spec), "file:%s/none/log", f->dir);
     assert_int_equal(p11_log_open(f->spec, &err), P11_CONFIG);

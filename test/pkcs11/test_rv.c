@@ -162,6 +162,7 @@ static const struct {
     { 0xc8534d18, "P11_LAST_TRY", P11_CLASS_PIN },
     { 0xc8534d19, "P11_BAD_SIGNATURE", P11_CLASS_FATAL },
     { 0xc8534d1a, "P11_KEY_PINNED", P11_CLASS_FATAL },
+    { 0xc8534d1b, "P11_AUDIT", P11_CLASS_FATAL },
 };
 
 static const struct p11_rv_info *table(size_t *n)
@@ -269,7 +270,7 @@ static void test_rv_every_pin_row_names_the_options(void **state)
 
 static void test_error_set_fills_and_returns_the_value(void **state)
 {
-    struct p11_error err = { 0, "left over" };
+    struct p11_error err = { .text = "left over" };
 
     (void)state;
     assert_int_equal(p11_error_set(&err, P11_NO_KEY, "%s-%d", "x", 7),
