@@ -104,14 +104,20 @@ static bool write_file(struct prov_audit *audit, char *line, size_t len)
     int fd = p11_log_open_file(audit->path);
     size_t torn = atomic_load(&audit->torn) ? 1 : 0;
     bool written;
+    int why;
 
     if (fd < 0)
         return false;
     line[-1] = '\n';
+    errno = ENOSPC; /* what a part of a line means */
     written = p11_log_write(fd, line - torn, len + torn);
+    why = errno;
     atomic_store(&audit->torn, !written);
     /* Some file systems say only there that they are full. */
-    return (close(fd) == 0 || errno == EINTR) && written;
+    if (close(fd) != 0)
+        return false;
+    errno = why;
+    return written;
 }
 
 CK_RV prov_audit(const struct prov_key *key, const struct prov_signed *made,
@@ -124,7 +130,6 @@ CK_RV prov_audit(const struct prov_key *key, const struct prov_signed *made,
                           rv, retries);
     struct p11_error why = { 0 };
 
-    errno = 0;
     if (len == 0) {
         p11_error_set(&why, P11_AUDIT,
                       "no provider offers SHA256; activate "
@@ -136,10 +141,9 @@ CK_RV prov_audit(const struct prov_key *key, const struct prov_signed *made,
         return rv;
     } else {
         p11_error_set(&why, P11_AUDIT,
-                      "hsmsign-audit = file:%s: %s; make room, or set a file "
+                      "hsmsign-audit = file:%s: %m; make room, or set a file "
                       "that this process may write",
-                      audit->path,
-                      errno != 0 ? strerror(errno) : "a line was cut");
+                      audit->path);
     }
     if (rv == CKR_OK && !audit->warn)
         return p11_error_set(err, P11_AUDIT, "%s", why.text);

@@ -27,15 +27,16 @@ static void set_params(const struct prov_key *key,
     if (key->alg->pad != 0)
         *to++ = OSSL_PARAM_construct_int(OSSL_SIGNATURE_PARAM_PAD_MODE,
                                          (int *)&params->pad);
-    if (key->alg->pad != 0 && md != NULL)
+    if (key->alg->pad != 0 && md != NULL) {
         *to++ = OSSL_PARAM_construct_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST,
                                                  (char *)md->name, 0);
-    if (key->alg->pad != 0 && params->pad == RSA_PKCS1_PSS_PADDING) {
-        *salt = prov_pss_salt(key, params);
-        *to++ = OSSL_PARAM_construct_utf8_string(
-            OSSL_SIGNATURE_PARAM_MGF1_DIGEST, (char *)mgf1->name, 0);
-        *to++ =
-            OSSL_PARAM_construct_long(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, salt);
+        if (params->pad == RSA_PKCS1_PSS_PADDING) {
+            *salt = prov_pss_salt(key, params);
+            *to++ = OSSL_PARAM_construct_utf8_string(
+                OSSL_SIGNATURE_PARAM_MGF1_DIGEST, (char *)mgf1->name, 0);
+            *to++ = OSSL_PARAM_construct_long(OSSL_SIGNATURE_PARAM_PSS_SALTLEN,
+                                              salt);
+        }
     }
     if (params->context_len > 0)
         *to++ = OSSL_PARAM_construct_octet_string(

@@ -62,13 +62,13 @@ sign_through_an_outage() {
     run=$!
     some_are_signed 50 || return 1
     kill_server
-    [ "$(find signed -name '*.sig' | wc -l)" -lt $N ] || return 1
+    [ "$(find signed -name '*.sig' | wc -l)" -lt "$N" ] || return 1
     sleep 1
     start_server || return 1
-    wait $run
+    wait "$run"
     status=$?
     cat run.err >&2
-    return $status
+    return "$status"
 }
 
 all_verify() {
