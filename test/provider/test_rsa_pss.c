@@ -414,10 +414,45 @@ static void test_public_file_outweighs_the_token(void **state)
     OSSL_LIB_CTX_free(ctx);
 }
 
+/* hsmsign-verify and hsmsign-spki-sha256, whose trial keeps to the limits. */
+static void test_key_with_limits_is_verified_and_pinned(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(limits); i++) {
+        EVP_PKEY *twin = limited(&limits[i], EVP_PKEY_PUBLIC_KEY);
+        const struct way way = { limits[i].md != NULL ? limits[i].md : "SHA256",
+                                 NULL, limits[i].mgf1, NULL };
+        unsigned char *der = NULL, hash[EVP_MAX_MD_SIZE];
+        char option[700];
+        struct outcome out;
+        OSSL_LIB_CTX *ctx = NULL;
+        EVP_PKEY *key = NULL;
+        size_t len = (size_t)i2d_PUBKEY(twin, &der);
+
+        assert_int_equal(EVP_Q_digest(fixture_software(), "SHA256", NULL, der,
+                                      len, hash, &len),
+                         1);
+        public_file(twin, option);
+        (void)strcat(option, "hsmsign-verify = on\nhsmsign-spki-sha256 = ");
+        for (size_t j = 0; j < len; j++)
+            (void)sprintf(option + strlen(option), "%02x", hash[j]);
+        ctx = fixture_softhsm(strcat(option, "\n"));
+        key = fixture_key(ctx, "rsa2048");
+        sign(ctx, key, &way, &out);
+        assert_true(out.signs);
+        assert_true(verify(twin, &way, &out));
+        OPENSSL_free(der);
+        EVP_PKEY_free(key);
+        EVP_PKEY_free(twin);
+        OSSL_LIB_CTX_free(ctx);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_public_file_makes_it_a_key_with_its_limits),
+        cmocka_unit_test(test_key_with_limits_is_verified_and_pinned),
         cmocka_unit_test(test_refusal_says_what_the_key_allows),
         cmocka_unit_test(test_public_file_of_another_key_says_nothing),
         cmocka_unit_test(test_key_that_the_token_limits_to_pss_signs),
