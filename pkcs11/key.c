@@ -281,14 +281,17 @@ CK_RV p11_key_open(struct p11_slot *slot, CK_OBJECT_HANDLE handle,
 {
     struct found found = { .handle = handle, .epoch = epoch };
     struct p11_key *k = key_new(slot, &(struct p11_uri){ 0 });
+    struct p11_retry retry = p11_retry_begin(slot->module);
     struct p11_session *session;
     struct p11_uri name = { 0 };
     CK_RV rv;
 
     if (k == NULL)
         return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a key");
-    rv = p11_session_borrow(slot, &session, err);
-    if (rv == CKR_OK) {
+    do {
+        rv = p11_session_borrow(slot, &session, err);
+        if (rv != CKR_OK)
+            continue;
         /* As in p11_objects_read(). */
         if (p11_slot_epoch(slot) != epoch)
             rv = p11_error_call(err, P11_STALE, "C_GetAttributeValue",
@@ -298,7 +301,7 @@ CK_RV p11_key_open(struct p11_slot *slot, CK_OBJECT_HANDLE handle,
         if (p11_session_renewed(slot, session, rv))
             rv = read_private(k, session, &found, err);
         p11_session_give_back(slot, session, rv);
-    }
+    } while (p11_retry(&retry, slot->module, rv, err));
     if (rv == CKR_OK) {
         take_found(k, &found);
         name.object = from_attr(p11_attrs_get(&k->attrs, CKA_LABEL));
@@ -359,7 +362,7 @@ CK_RV p11_key_load(struct p11_module *module, const struct p11_uri *uri,
                    const struct p11_pin_request *request, struct p11_key **key,
                    struct p11_error *err)
 {
-    struct p11_retry retry = { 0 };
+    struct p11_retry retry = p11_retry_begin(module);
     CK_RV rv;
 
     if (uri->type.present && strcmp(uri->type.bytes, "private") != 0)

@@ -80,7 +80,7 @@ CK_RV p11_key_sign(struct p11_key *key, const CK_MECHANISM *mechanism,
 {
     CK_MECHANISM own = *mechanism;
     struct signing op = { &own, in, len, sig, (CK_ULONG)*sig_len, 0 };
-    struct p11_retry retry = { 0 };
+    struct p11_retry retry = p11_retry_begin(key->slot->module);
     struct p11_session *session;
     CK_RV rv;
 

@@ -5,6 +5,12 @@
 #include "log.h"
 #include "login.h"
 
+/*
+ * Nobody knows whether the token counts a login that failed for another reason
+ * than the PIN.  Five lock a CloudHSM user.
+ */
+#define UNSURE_LOGINS_MAX 3
+
 /* PKCS #11 v2.40, 5.6: a NULL PIN asks at the token's own PIN pad. */
 static bool has_pin_pad(const struct p11_slot *slot)
 {
@@ -141,7 +147,7 @@ static CK_RV try_pin(struct p11_slot *slot, const struct p11_session *session,
     struct p11_refused *refused = calloc(1, sizeof(*refused));
     const unsigned char *bytes = NULL;
     size_t len = 0;
-    bool ours;
+    bool ours, enough;
     CK_RV rv;
 
     if (refused == NULL) {
@@ -159,16 +165,26 @@ static CK_RV try_pin(struct p11_slot *slot, const struct p11_session *session,
     ours = user == CKU_USER && slot->pin != pin;
     if (rv == CKR_OK && ours) {
         slot->pin = pin;
+        slot->unsure_logins = 0;
     } else if (p11_rv_info(rv)->class == P11_CLASS_PIN && pin != NULL &&
                (ours || slot->pin == pin)) {
         remember_refused(slot, refused, pin, rv);
         refused = NULL;
     } else if (rv != CKR_OK && ours) {
         p11_pin_free(pin);
+        slot->unsure_logins++;
     }
+    enough = slot->unsure_logins >= UNSURE_LOGINS_MAX;
     pthread_mutex_unlock(&slot->lock);
     free(refused);
-    return rv == CKR_OK ? rv : p11_error_call(err, rv, "C_Login", where);
+    if (rv == CKR_OK)
+        return rv;
+    p11_error_call(err, rv, "C_Login", where);
+    /* Said as it is, but tried again by nobody. */
+    return ours && enough && p11_rv_info(rv)->class >= P11_CLASS_BUSY
+               ? p11_error_set(err, P11_LOGIN, "%s",
+                               err != NULL ? err->text : "")
+               : rv;
 }
 
 /* By the only thread in P11_LOGIN_BUSY. */

@@ -9,9 +9,6 @@
  * few instructions that read or change it, so that fork() never waits for a
  * module that takes long to initialise.
  *
- * Restart: as before a fork, nobody is inside; open_lock is held while that is
- * waited for, so that nobody who counts as inside may wait for open_lock.
- *
  * Fork: a child that was forked while a thread was inside the module may
  * hang in it, so that the parent stops lending sessions for the moment of
  * the fork, and waits a little for those that are out.  The child forgets
@@ -22,13 +19,11 @@
  * lending sessions and waits a little for those that are out.
  */
 #include <dlfcn.h>
-#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "calls.h"
-#include "log.h"
 #include "module.h"
 #include "quirks.h"
 #include "session.h"
@@ -46,6 +41,21 @@ static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Thread_local bool opening;
 static struct p11_module *modules;
 static atomic_bool exiting;
+
+bool p11_open_lock(void)
+{
+    if (opening)
+        return false;
+    pthread_mutex_lock(&open_lock);
+    opening = true;
+    return true;
+}
+
+void p11_open_unlock(void)
+{
+    opening = false;
+    pthread_mutex_unlock(&open_lock);
+}
 
 void p11_module_set_exiting(void)
 {
@@ -154,7 +164,7 @@ static CK_RV register_handlers(struct p11_error *err)
     return CKR_OK;
 }
 
-static CK_RV call_initialize(struct p11_module *m, struct p11_error *err)
+CK_RV p11_module_initialise(struct p11_module *m, struct p11_error *err)
 {
     CK_C_INITIALIZE_ARGS args = { 0 };
     CK_RV rv;
@@ -236,7 +246,7 @@ static CK_RV module_load(const struct p11_module_config *config, void *dl,
     if (rv != CKR_OK)
         p11_error_call(err, rv, "C_GetFunctionList", config->path);
     else
-        rv = call_initialize(m, err);
+        rv = p11_module_initialise(m, err);
     if (rv == CKR_OK) {
         rv = register_handlers(err);
         if (rv != CKR_OK && m->initialised)
@@ -269,10 +279,8 @@ CK_RV p11_module_open(const struct p11_module_config *config,
     void *dl;
     CK_RV rv = CKR_OK;
 
-    if (opening)
+    if (!p11_open_lock())
         return inside_initialize(config->path, err);
-    pthread_mutex_lock(&open_lock);
-    opening = true;
     /* Not RTLD_DEEPBIND: it breaks programs that bring their own malloc. */
     dl = dlopen(config->path, RTLD_NOW | RTLD_LOCAL);
     if (dl == NULL) {
@@ -297,8 +305,7 @@ CK_RV p11_module_open(const struct p11_module_config *config,
     if (m != NULL || rv != CKR_OK)
         dlclose(dl);
 out:
-    opening = false;
-    pthread_mutex_unlock(&open_lock);
+    p11_open_unlock();
     return rv;
 }
 
@@ -306,129 +313,12 @@ CK_RV p11_module_again(struct p11_module *module, struct p11_error *err)
 {
     CK_RV rv = CKR_OK;
 
-    if (opening)
+    if (!p11_open_lock())
         return inside_initialize(module->path, err);
-    pthread_mutex_lock(&open_lock);
-    opening = true;
     if (module->needs_initialise)
-        rv = call_initialize(module, err);
-    opening = false;
-    pthread_mutex_unlock(&open_lock);
+        rv = p11_module_initialise(module, err);
+    p11_open_unlock();
     return rv;
-}
-
-CK_RV p11_module_enter(struct p11_module *module, struct p11_error *err)
-{
-    CK_RV rv;
-
-    pthread_mutex_lock(&module->lock);
-    while (module->restarting)
-        pthread_cond_wait(&module->calm, &module->lock);
-    module->visitors++;
-    pthread_mutex_unlock(&module->lock);
-    rv = p11_module_ready(module, err);
-    if (rv != CKR_OK)
-        p11_module_leave(module);
-    return rv;
-}
-
-void p11_module_leave(struct p11_module *module)
-{
-    pthread_mutex_lock(&module->lock);
-    if (--module->visitors == 0)
-        pthread_cond_broadcast(&module->calm);
-    pthread_mutex_unlock(&module->lock);
-}
-
-/* Let nobody in; whether nobody is inside.  Returns the slots. */
-static bool shut(struct p11_module *m, struct p11_slot **slots,
-                 const struct timespec *until)
-{
-    int timed_out = 0;
-    bool empty;
-
-    pthread_mutex_lock(&m->lock);
-    m->restarting = true;
-    while (m->visitors > 0 && timed_out != ETIMEDOUT)
-        timed_out = pthread_cond_timedwait(&m->calm, &m->lock, until);
-    empty = m->visitors == 0;
-    /* Only visitors add to them. */
-    *slots = m->slots;
-    pthread_mutex_unlock(&m->lock);
-    for (struct p11_slot *slot = *slots; slot != NULL; slot = slot->next)
-        empty = p11_session_pool_pause(slot, until) && empty;
-    return empty;
-}
-
-static void reopen(struct p11_module *m, struct p11_slot *slots)
-{
-    for (struct p11_slot *slot = slots; slot != NULL; slot = slot->next)
-        p11_session_pool_resume(slot);
-    pthread_mutex_lock(&m->lock);
-    m->restarting = false;
-    pthread_cond_broadcast(&m->calm);
-    pthread_mutex_unlock(&m->lock);
-}
-
-static bool restart(struct p11_module *m, const struct timespec *until,
-                    struct p11_error *err)
-{
-    struct p11_slot *slots;
-    bool empty;
-
-    if (!m->initialised) {
-        p11_error_set(err, CKR_DEVICE_ERROR,
-                      "%s answers nothing but this any more; it was "
-                      "initialised by another part of this program, which has "
-                      "to do that again",
-                      m->path);
-        return false;
-    }
-    empty = shut(m, &slots, until);
-    if (empty) {
-        p11_log(P11_LOG_WARNING, "%s has lost its tokens: started anew",
-                m->path);
-        for (struct p11_slot *slot = slots; slot != NULL; slot = slot->next)
-            p11_slot_restarted(slot);
-        m->needs_initialise = true;
-        P11_CALL(m->fl, C_Finalize, NULL);
-        empty = call_initialize(m, err) == CKR_OK;
-    } else {
-        p11_error_set(err, CKR_DEVICE_ERROR,
-                      "%s answers nothing but this any more, and cannot be "
-                      "started anew, since calls to it do not end; restart "
-                      "this program",
-                      m->path);
-    }
-    reopen(m, slots);
-    return empty;
-}
-
-/* PKCS #11 v2.40, 5.5: slots without a token count, too. */
-static bool has_slots(struct p11_module *m)
-{
-    CK_ULONG count = 0;
-    CK_RV rv = P11_CALL(m->fl, C_GetSlotList, CK_FALSE, NULL, &count);
-
-    return p11_rv_info(rv)->class != P11_CLASS_DEVICE &&
-           (rv != CKR_OK || count > 0);
-}
-
-bool p11_module_restart(struct p11_module *module, const struct timespec *until,
-                        struct p11_error *err)
-{
-    bool done;
-
-    if (opening)
-        return false;
-    pthread_mutex_lock(&open_lock);
-    opening = true;
-    /* Of those that wanted the same, the first one has done it for all. */
-    done = !module->needs_initialise && !has_slots(module) &&
-           restart(module, until, err);
-    opening = false;
-    pthread_mutex_unlock(&open_lock);
-    return done;
 }
 
 static void module_unlist(struct p11_module *module)

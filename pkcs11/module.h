@@ -47,7 +47,7 @@ struct p11_module_config {
     unsigned long deadline; /* of p11_retry(), in milliseconds; 0: no waiting */
 };
 
-/* Fields are for module.c, slot.c and session.c. */
+/* Fields are for module.c, restart.c, slot.c and session.c. */
 struct p11_module {
     struct p11_module *next; /* in the registry */
     unsigned refs;           /* under open_lock */
@@ -61,7 +61,9 @@ struct p11_module {
     bool initialised; /* by us, so that we finalise it */
     /* At the next use: in a fork's child, or where a restart has failed. */
     atomic_bool needs_initialise;
-    pthread_mutex_t lock; /* guards all below; never held over a call */
+    atomic_ulong generation;      /* times it was started anew */
+    struct timespec restarted_at; /* the last time; under open_lock */
+    pthread_mutex_t lock;         /* guards all below; never held over a call */
     struct p11_slot *slots;
     unsigned visitors; /* between p11_module_enter() and p11_module_leave() */
     bool restarting;
@@ -85,6 +87,14 @@ CK_RV p11_module_open(const struct p11_module_config *config,
  */
 void p11_module_close(struct p11_module *module);
 
+/*
+ * For restart.c: the lock that is held over C_Initialize and C_Finalize, which
+ * is refused to a thread that has it; and C_Initialize.
+ */
+bool p11_open_lock(void);
+void p11_open_unlock(void);
+CK_RV p11_module_initialise(struct p11_module *m, struct p11_error *err);
+
 /* For p11_module_ready(). */
 CK_RV p11_module_again(struct p11_module *module, struct p11_error *err);
 
@@ -107,17 +117,22 @@ static inline CK_RV p11_module_ready(struct p11_module *module,
 CK_RV p11_module_enter(struct p11_module *module, struct p11_error *err);
 void p11_module_leave(struct p11_module *module);
 
+/* How often the module was started anew: for p11_module_restart(). */
+unsigned long p11_module_generation(struct p11_module *module);
+
 /*
- * After a call ended with an error of the device: if C_GetSlotList does so
- * too, or lists nothing, start the module anew, by C_Finalize and
- * C_Initialize, and forget all sessions and logins.  New calls wait meanwhile.
- * The caller has no session and is no visitor.  Returns whether that was done;
- * err is filled if it could not be: others' calls did not end until that time
- * (CLOCK_MONOTONIC), the application called C_Initialize, or C_Initialize has
- * failed.  Blocks.
+ * After work that began in the generation seen ended with an error of the
+ * device, or found no token: if C_GetSlotList fails so too, or lists nothing,
+ * start the module anew, by C_Finalize and C_Initialize, and forget all
+ * sessions and logins; at most five times a second.  New calls wait meanwhile.
+ * The caller has no session and is no visitor.  Returns false if nothing is
+ * wrong with the module; true if it was or is to be started anew, and err is
+ * filled if it could not be: others' calls did not end until that time
+ * (CLOCK_MONOTONIC), the application called C_Initialize, the quirk no-deinit,
+ * or C_Initialize has failed.  Blocks.
  */
-bool p11_module_restart(struct p11_module *module, const struct timespec *until,
-                        struct p11_error *err);
+bool p11_module_restart(struct p11_module *module, unsigned long seen,
+                        const struct timespec *until, struct p11_error *err);
 
 /* From now on the process is exiting: p11_module_close() leaves everything. */
 void p11_module_set_exiting(void);

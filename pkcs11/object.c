@@ -193,7 +193,7 @@ static CK_RV search(struct p11_session *session, const struct p11_query *query,
 CK_RV p11_objects_search(struct p11_slot *slot, const struct p11_query *query,
                          struct p11_objects *objects, struct p11_error *err)
 {
-    struct p11_retry retry = { 0 };
+    struct p11_retry retry = p11_retry_begin(slot->module);
     struct p11_session *session;
     CK_RV rv;
 
@@ -241,7 +241,7 @@ CK_RV p11_objects_read(struct p11_objects *objects, size_t i,
                        struct p11_error *err)
 {
     struct p11_object *object = &objects->object[i];
-    struct p11_retry retry = { 0 };
+    struct p11_retry retry = p11_retry_begin(objects->slot->module);
     struct p11_session *session;
     CK_RV rv;
 

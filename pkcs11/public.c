@@ -114,7 +114,7 @@ CK_RV p11_key_find_public(struct p11_key *key, enum p11_public_by by,
                           p11_public_visit *visit, void *arg,
                           struct p11_error *err)
 {
-    struct p11_retry retry = { 0 };
+    struct p11_retry retry = p11_retry_begin(key->slot->module);
     struct p11_session *session;
     unsigned long seen;
     bool visited = false;

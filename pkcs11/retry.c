@@ -40,6 +40,24 @@ static long pause_length(unsigned tries)
     return length / 2 + chance % (length / 2 + 1);
 }
 
+struct p11_retry p11_retry_begin(struct p11_module *module)
+{
+    return (struct p11_retry){ .generation = p11_module_generation(module) };
+}
+
+/* A token that is not there is waited for if its module has no slots at all. */
+static bool is_worth_it(struct p11_retry *retry, struct p11_module *module,
+                        CK_RV rv, struct p11_error *err)
+{
+    bool device = p11_rv_info(rv)->class == P11_CLASS_DEVICE, again = false;
+
+    if (device || rv == P11_NO_TOKEN)
+        again = p11_module_restart(module, retry->generation, &retry->until,
+                                   device ? err : NULL);
+    retry->generation = p11_module_generation(module);
+    return device || again || p11_rv_info(rv)->class == P11_CLASS_BUSY;
+}
+
 bool p11_retry(struct p11_retry *retry, struct p11_module *module, CK_RV rv,
                struct p11_error *err)
 {
@@ -47,19 +65,16 @@ bool p11_retry(struct p11_retry *retry, struct p11_module *module, CK_RV rv,
     struct timespec now;
     long length, left;
 
-    if ((class < P11_CLASS_BUSY && rv != P11_NO_TOKEN) ||
+    if ((class != P11_CLASS_BUSY && class != P11_CLASS_DEVICE &&
+         rv != P11_NO_TOKEN) ||
         module->deadline == 0 || p11_module_exiting())
         return false;
     if (retry->tries++ == 0) {
         clock_gettime(CLOCK_MONOTONIC, &retry->begin);
         retry->until = after(&retry->begin, (long)module->deadline);
     }
-    /* A token that is not there is not waited for, except behind a server. */
-    if (rv == P11_NO_TOKEN)
-        return retry->tries == 1 &&
-               p11_module_restart(module, &retry->until, NULL);
-    if (class == P11_CLASS_DEVICE)
-        p11_module_restart(module, &retry->until, err);
+    if (!is_worth_it(retry, module, rv, err))
+        return false;
     clock_gettime(CLOCK_MONOTONIC, &now);
     left = ms_between(&now, &retry->until);
     if (left <= 0) {

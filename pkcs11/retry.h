@@ -8,7 +8,7 @@
  * after a pause that grows and is never the same for two threads all of it is
  * done again, until the deadline (hsmsign-deadline) is over.
  *
- *     struct p11_retry retry = { 0 };
+ *     struct p11_retry retry = p11_retry_begin(module);
  *
  *     do {
  *         borrow a session, work, give it back: rv
@@ -19,11 +19,14 @@
 
 #include "module.h"
 
-/* One piece of work; all zero to begin with. */
+/* One piece of work. */
 struct p11_retry {
     unsigned tries;               /* so far, that failed */
+    unsigned long generation;     /* of the module, when this one began */
     struct timespec begin, until; /* CLOCK_MONOTONIC */
 };
+
+struct p11_retry p11_retry_begin(struct p11_module *module);
 
 /*
  * Whether work that ended with rv is to be done again.  CKR_OK and what

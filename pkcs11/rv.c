@@ -273,6 +273,7 @@ static const struct p11_rv_info rows[] = {
         "knows why, and load the key anew"),
     OURS(P11_KEY_PINNED, "the key is not the one that is pinned"),
     OURS(P11_AUDIT, "the audit log cannot be written"),
+    OURS(P11_LOGIN, "the login failed"),
     /* The last row is "unknown"; its value is no CK_RV that anyone returns. */
     NAMED(~(CK_RV)0, "unknown CK_RV", FATAL,
           "the token answers with a value of its vendor's", SEE_LOG),

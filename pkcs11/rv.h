@@ -47,6 +47,7 @@
 #define P11_BAD_SIGNATURE  P11_RV(25) /* the public key does not verify it */
 #define P11_KEY_PINNED     P11_RV(26) /* it is none of the pinned ones */
 #define P11_AUDIT          P11_RV(27) /* the audit log cannot be written */
+#define P11_LOGIN          P11_RV(28) /* C_Login failed, and not for the PIN */
 
 enum p11_class {
     P11_CLASS_FATAL,   /* trying again gives the same answer */

@@ -196,14 +196,10 @@ static CK_RV session_open(struct p11_slot *slot, struct p11_session **session,
 {
     struct p11_session *s = calloc(1, sizeof(*s));
     CK_RV rv = CKR_HOST_MEMORY;
-    bool ready;
 
-    if (s != NULL)
-        rv = p11_module_ready(slot->module, err);
-    else
+    if (s == NULL)
         p11_error_set(err, rv, "no memory for a session");
-    ready = rv == CKR_OK;
-    if (ready)
+    else
         rv = call_open(slot, &s->handle);
     pthread_mutex_lock(&slot->lock);
     if (rv == CKR_OK)
@@ -217,21 +213,42 @@ static CK_RV session_open(struct p11_slot *slot, struct p11_session **session,
         *session = s;
         return CKR_OK;
     }
-    if (ready && rv != P11_SESSION_WAIT)
+    if (s != NULL && rv != P11_SESSION_WAIT)
         p11_error_call(err, rv, "C_OpenSession", slot->where);
     free(s);
     return rv;
 }
 
+/*
+ * Whether the module was started anew, without success, since it was ready; the
+ * permission to open is given back.  While that is held nobody can do it.
+ */
+static bool pool_is_too_late(struct p11_slot *slot)
+{
+    if (!slot->module->needs_initialise)
+        return false;
+    slot->open_count--;
+    slot->lent_count--;
+    pool_serve(slot);
+    return true;
+}
+
 CK_RV p11_session_borrow(struct p11_slot *slot, struct p11_session **session,
                          struct p11_error *err)
 {
+    bool again;
     CK_RV rv;
 
     do {
+        rv = p11_module_ready(slot->module, err);
+        if (rv != CKR_OK)
+            return rv;
         pthread_mutex_lock(&slot->lock);
         rv = pool_take(slot, session);
+        again = rv == CKR_OK && *session == NULL && pool_is_too_late(slot);
         pthread_mutex_unlock(&slot->lock);
+        if (again)
+            continue;
         if (rv == P11_SESSION_WAIT)
             return p11_error_set(err, rv,
                                  "%s: all sessions were in use for %d "
@@ -245,7 +262,7 @@ CK_RV p11_session_borrow(struct p11_slot *slot, struct p11_session **session,
             return CKR_OK;
         rv = session_open(slot, session, err);
         /* The limit was learned just now: wait with the others. */
-    } while (rv == P11_SESSION_WAIT);
+    } while (again || rv == P11_SESSION_WAIT);
     return rv;
 }
 

@@ -53,6 +53,8 @@ struct p11_slot {
     enum p11_login_state login;
     pthread_cond_t login_done;
     struct p11_pin *pin; /* that logged in, for recovery and children */
+    /* C_Login with a PIN that never did, which failed without a word on it. */
+    unsigned unsure_logins;
     /* A PIN that was one of these two is freed with the slot only. */
     struct p11_refused *refused;
 

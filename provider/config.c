@@ -320,5 +320,7 @@ void prov_config_module(const struct prov_config *config,
     module->vendor = config->vendor;
     module->max_sessions = config->max_sessions;
     module->max_idle = config->max_idle;
-    module->deadline = config->deadline;
+    /* A day is as good as for ever, and fits any arithmetic. */
+    module->deadline =
+        config->deadline < 86400000 ? config->deadline : 86400000;
 }

@@ -71,11 +71,11 @@ int prov_signed_verifies(const struct prov_key *key, EVP_PKEY *pub,
 }
 
 /*
- * found: p11_key_times_found() before the signature.  Until one of a handle
- * has been verified, all are: the first of several threads may be the last.
+ * Until one signature of a handle has been verified, all are: the first of
+ * several threads may be the last.
  */
 static CK_RV verify(struct prov_key *key, const struct prov_signed *made,
-                    unsigned long found, struct p11_error *err)
+                    struct p11_error *err)
 {
     const char *where = p11_key_where(key->token_key);
     CK_RV rv;
@@ -91,7 +91,7 @@ static CK_RV verify(struct prov_key *key, const struct prov_signed *made,
     if (rv != CKR_OK)
         return p11_error_set(err, rv, "hsmsign-verify: %s", err->text);
     ok = prov_signed_verifies(key, prov_key_public(key), made);
-    atomic_store(&key->verified, ok == 1 ? found + 1 : 0);
+    atomic_store(&key->verified, ok == 1 ? made->found + 1 : 0);
     if (ok == 0)
         return p11_error_call(err, P11_BAD_SIGNATURE, "C_Sign", where);
     if (ok < 0)
@@ -107,12 +107,12 @@ CK_RV prov_sign_guarded(struct prov_key *key, const struct sig_params *params,
                         const unsigned char *in, size_t len, unsigned char *sig,
                         size_t size, size_t *sig_len, struct p11_error *err)
 {
-    unsigned long found = p11_key_times_found(key->token_key);
-    struct prov_signed made = { params, in, sig, len, 0 };
+    struct prov_signed made = { params, in, sig, len, 0, 0 };
     struct timespec began, ended;
     unsigned retries;
     CK_RV rv;
 
+    made.found = p11_key_times_found(key->token_key);
     err->retries = 0;
     (void)clock_gettime(CLOCK_MONOTONIC, &began);
     rv = prov_sign(key, params, in, len, sig, size, sig_len, err);
@@ -122,7 +122,7 @@ CK_RV prov_sign_guarded(struct prov_key *key, const struct sig_params *params,
     if (rv == CKR_OK)
         rv = prov_key_check_same(key, &made, err);
     if (rv == CKR_OK && key->ctx->config.verify != PROV_VERIFY_OFF)
-        rv = verify(key, &made, found, err);
+        rv = verify(key, &made, err);
     if (key->ctx->config.audit.on)
         rv = prov_audit(key, &made,
                         (ended.tv_sec - began.tv_sec) * 1000000 +

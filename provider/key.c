@@ -165,14 +165,21 @@ CK_RV prov_key_prove(struct prov_key *key, EVP_PKEY *candidate, bool *proved,
 CK_RV prov_key_check_again(struct prov_key *key, const struct prov_signed *made,
                            struct p11_error *err)
 {
-    unsigned long found = p11_key_times_found(key->token_key);
+    const char *where = p11_key_where(key->token_key);
     EVP_PKEY *pub = prov_key_public(key);
-
     /* An RSA key's modulus was compared when it was found. */
-    if (pub != NULL && (key->alg->key_type != CKK_RSA || key->pinned) &&
-        prov_signed_verifies(key, pub, made) != 1)
-        return p11_error_call(err, P11_KEY_CHANGED, "C_Sign",
-                              p11_key_where(key->token_key));
-    atomic_store_explicit(&key->checked, found, memory_order_relaxed);
+    bool needed = pub != NULL && (key->alg->key_type != CKK_RSA || key->pinned);
+    int ok = needed ? prov_signed_verifies(key, pub, made) : 1;
+
+    if (ok == 0)
+        return p11_error_call(err, P11_KEY_CHANGED, "C_Sign", where);
+    if (ok < 0)
+        return p11_error_set(err, P11_UNSUPPORTED,
+                             "%s: it was found again, and no active provider "
+                             "can tell whether it is the same; activate "
+                             "\"default\"",
+                             where);
+    /* Not a later one: then it may have been another handle that signed. */
+    atomic_store_explicit(&key->checked, made->found, memory_order_relaxed);
     return CKR_OK;
 }

@@ -101,6 +101,7 @@ struct prov_signed {
     const struct sig_params *params;
     const unsigned char *in, *sig;
     size_t len, sig_len;
+    unsigned long found; /* p11_key_times_found() before */
 };
 /* For prov_key_check_same(). */
 CK_RV prov_key_check_again(struct prov_key *key, const struct prov_signed *made,

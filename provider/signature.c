@@ -232,24 +232,26 @@ static int sign_bytes(struct sig_ctx *ctx, unsigned char *sig, size_t *siglen,
                       size_t sigsize, const unsigned char *in, size_t len)
 {
     struct prov_ctx *prov = ctx->prov;
+    struct prov_signed made = { &ctx->params, in, sig, len, 0, 0 };
     struct p11_error err;
     CK_RV rv;
 
+    made.found = p11_key_times_found(ctx->key->token_key);
     if (ctx->params.pad == RSA_PKCS1_PSS_PADDING)
         prov_sigctx_settle_salt(ctx);
     /* Tokens that use libcrypto leave their errors in our caller's queue. */
     ERR_set_mark();
-    if (prov->config.guarded)
+    if (prov->config.guarded) {
         rv = prov_sign_guarded(ctx->key, &ctx->params, in, len, sig, sigsize,
                                siglen, &err);
-    else
+    } else {
         rv = prov_sign(ctx->key, &ctx->params, in, len, sig, sigsize, siglen,
                        &err);
-    if (rv == CKR_OK && !prov->config.guarded)
-        rv = prov_key_check_same(
-            ctx->key,
-            &(struct prov_signed){ &ctx->params, in, sig, len, *siglen }, &err);
-    if (rv == P11_KEY_CHANGED)
+        made.sig_len = *siglen;
+        if (rv == CKR_OK)
+            rv = prov_key_check_same(ctx->key, &made, &err);
+    }
+    if (rv != CKR_OK)
         OPENSSL_cleanse(sig, sigsize);
     ERR_pop_to_mark();
     return rv == CKR_OK || prov_raise(prov, &err);

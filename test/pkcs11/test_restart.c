@@ -169,12 +169,13 @@ static void test_load_restarts_a_module_without_slots(void **state)
     f->key = NULL;
     f->fake->n_slots = 0;
     fixture_open(f);
-    f->module->deadline = 60000;
+    f->module->deadline = 100;
     assert_rv(f, fixture_load(f, URI, PIN, &key, &f->err), P11_NO_TOKEN);
+    assert_text(f, "(tried ");
+    f->module->deadline = 60000;
     f->fake->before_arg = &calls;
     f->fake->before = slots_at_the_third;
     fake_calls_reset(f->fake);
-    assert_rv(f, fixture_load(f, URI, PIN, &key, &f->err), P11_NO_TOKEN);
     assert_rv(f, fixture_load(f, URI, PIN, &key, &f->err), CKR_OK);
     p11_key_free(key);
     assert_restarts(f, 2);
@@ -244,6 +245,69 @@ static void test_module_is_not_finalised_under_a_call(void **state)
     assert_restarts(f, 0);
 }
 
+static void test_quirk_no_deinit_forbids_a_restart(void **state)
+{
+    struct fixture *f = *state;
+
+    f->module->quirks |= P11_QUIRK_NO_DEINIT;
+    f->module->deadline = 100;
+    fake_kill(f->fake);
+    assert_rv(f, fixture_sign(f->key, LABEL, &f->err), CKR_DEVICE_ERROR);
+    assert_text(f, "no-deinit");
+    assert_restarts(f, 0);
+    f->module->quirks = 0;
+}
+
+/* Of 64 that fail together one restarts it, five times a second at most. */
+static void slots_at_the_fourth(struct fake *fake, const char *function,
+                                void *arg)
+{
+    atomic_uint *calls = arg;
+
+    if (strcmp(function, "C_Initialize") == 0)
+        fake->n_slots = atomic_fetch_add(calls, 1) < 3 ? 0 : 1;
+}
+
+static void test_many_threads_make_no_storm_of_restarts(void **state)
+{
+    struct fixture *f = *state;
+    atomic_uint calls = 0;
+
+    f->fake->before_arg = &calls;
+    f->fake->before = slots_at_the_fourth;
+    fake_kill(f->fake);
+    fixture_threads(f, 64, sign_ten);
+    fixture_assert_no_failure(f);
+    /* Four, and one that thread 0 makes in their midst. */
+    assert_restarts(f, 5);
+}
+
+/* A failed C_Initialize has to be made up for; nobody waits for who waits. */
+static void slots_after_failures(struct fake *fake, const char *function,
+                                 void *arg)
+{
+    atomic_uint *calls = arg;
+
+    if (strcmp(function, "C_Initialize") == 0)
+        fake->n_slots = atomic_fetch_add(calls, 1) == 2 ? 0 : 1;
+}
+
+static void
+test_no_signature_is_lost_when_restarts_fail_in_between(void **state)
+{
+    struct fixture *f = *state;
+    atomic_uint calls = 0;
+
+    f->module->deadline = 20000;
+    f->fake->before_arg = &calls;
+    f->fake->before = slots_after_failures;
+    fake_fail(f->fake, "C_Initialize", CKR_DEVICE_ERROR, 1, 2);
+    fake_kill(f->fake);
+    fixture_threads(f, THREADS, sign_ten);
+    fixture_assert_no_failure(f);
+    assert_int_equal(fake_violations(f->fake), 0);
+}
+
 static void test_module_of_the_application_is_not_restarted(void **state)
 {
     struct fixture *f = *state;
@@ -287,6 +351,9 @@ int main(void)
         TEST_PATIENT(test_deadline_ends_the_wait_for_a_server),
         TEST_PATIENT(test_token_that_fails_alone_is_no_dead_module),
         TEST_PATIENT(test_module_is_not_finalised_under_a_call),
+        TEST_PATIENT(test_quirk_no_deinit_forbids_a_restart),
+        TEST_PATIENT(test_many_threads_make_no_storm_of_restarts),
+        TEST_PATIENT(test_no_signature_is_lost_when_restarts_fail_in_between),
         TEST_PATIENT(test_module_of_the_application_is_not_restarted),
         TEST_PATIENT(test_child_signs_after_a_restart_in_its_parent),
     };

@@ -163,6 +163,40 @@ static void test_what_waiting_does_not_mend_is_said_at_once(void **state)
     }
 }
 
+/* Whether the token counts such a login as a try, nobody knows. */
+static void
+test_login_that_fails_without_a_reason_is_tried_three_times(void **state)
+{
+    struct fixture *f = *state;
+    struct p11_key *key;
+
+    fixture_close(f);
+    p11_key_free(f->key);
+    f->key = NULL;
+    fixture_open(f);
+    f->module->deadline = 60000;
+    fake_calls_reset(f->fake);
+    fake_fail(f->fake, "C_Login", CKR_FUNCTION_FAILED, 1, 0);
+    assert_rv(f, fixture_load(f, URI, PIN, &key, &f->err), P11_LOGIN);
+    assert_text(f, "C_Login: CKR_FUNCTION_FAILED (token \"fake\")");
+    assert_int_equal(fake_count(f->fake, "C_Login"), 3);
+    assert_rv(f, fixture_load(f, URI, PIN, &key, &f->err), P11_LOGIN);
+    assert_int_equal(fake_count(f->fake, "C_Login"), 4);
+    fake_fail_none(f->fake);
+    assert_rv(f, fixture_load(f, URI, PIN, &key, &f->err), CKR_OK);
+    p11_key_free(key);
+}
+
+/* What a new login or handle does not mend, time does not either. */
+static void test_handle_that_is_never_good_is_not_waited_for(void **state)
+{
+    struct fixture *f = *state;
+
+    fake_fail(f->fake, "C_SignInit", CKR_KEY_HANDLE_INVALID, 1, 0);
+    assert_rv(f, fixture_sign(f->key, LABEL, &f->err), CKR_KEY_HANDLE_INVALID);
+    assert_int_equal(fake_count(f->fake, "C_SignInit"), 6);
+}
+
 /* Busy for "signer" until "ec" has signed, through the one session there is. */
 static struct latch signed_by_ec;
 
@@ -217,6 +251,9 @@ int main(void)
         TEST_PATIENT(test_error_after_the_deadline_says_how_long_it_was_tried),
         TEST_PATIENT(test_deadline_of_zero_never_waits),
         TEST_PATIENT(test_what_waiting_does_not_mend_is_said_at_once),
+        TEST_PATIENT(
+            test_login_that_fails_without_a_reason_is_tried_three_times),
+        TEST_PATIENT(test_handle_that_is_never_good_is_not_waited_for),
         TEST_PATIENT(test_who_waits_holds_no_session),
     };
 
