@@ -460,6 +460,8 @@ int batch_sign(const struct batch *batch)
     /* Once for all: what a crash cuts short is made anew by the next run. */
     if (run.n_signed > 0 && !output_sync(batch->dir))
         status = cli_fail("%s", batch->dir);
+    if (output_caught() != 0)
+        output_die(output_caught());
     summarize(&run, "");
     if (run.stopped)
         status = CLI_FAILED;

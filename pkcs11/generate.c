@@ -162,12 +162,17 @@ bool p11_generate_is_unknown(CK_RV rv)
            rv == CKR_CURVE_NOT_SUPPORTED;
 }
 
-/* Fewer attributes may be understood.  CKR_GENERAL_ERROR is tpm2-pkcs11's. */
-static bool is_unknown_attribute(CK_RV rv)
+/*
+ * Fewer attributes may be understood.  After CKR_GENERAL_ERROR a pair may have
+ * been made all the same, except where it is known for what it is.
+ */
+static bool is_unknown_attribute(const struct p11_module *module, CK_RV rv)
 {
+    if (rv == CKR_GENERAL_ERROR)
+        return (module->quirks & P11_QUIRK_REFUSES_GENERALLY) != 0;
     return rv == CKR_TEMPLATE_INCONSISTENT || rv == CKR_ATTRIBUTE_READ_ONLY ||
            rv == CKR_ATTRIBUTE_TYPE_INVALID ||
-           rv == CKR_ATTRIBUTE_VALUE_INVALID || rv == CKR_GENERAL_ERROR;
+           rv == CKR_ATTRIBUTE_VALUE_INVALID;
 }
 
 static bool is_way_for(const struct way *way, const struct p11_new_key *new)
@@ -196,10 +201,11 @@ CK_RV p11_generate_pair(struct p11_slot *slot, struct p11_session *session,
             demand--;
             rv = ask(slot, session, new, &ways[i], (enum demand)demand,
                      private_key);
-        } while (demand > MUST && is_unknown_attribute(rv));
+        } while (demand > MUST && is_unknown_attribute(slot->module, rv));
         /* It may be the value of CKA_EC_PARAMS that is not understood. */
-        again = p11_generate_is_unknown(rv) ||
-                (is_unknown_attribute(rv) && new->type != CKK_RSA);
+        again =
+            p11_generate_is_unknown(rv) ||
+            (is_unknown_attribute(slot->module, rv) && new->type != CKK_RSA);
     }
     if (rv == CKR_OK)
         return CKR_OK;

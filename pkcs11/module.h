@@ -36,6 +36,8 @@ struct p11_slot;
 #define P11_QUIRK_PIN_USER  (1U << 1) /* the PIN is "user:password" */
 /* CKA_ALLOWED_MECHANISMS is not asked for */
 #define P11_QUIRK_NO_ALLOWED_MECHANISMS (1U << 2)
+/* C_GenerateKeyPair refuses a template by CKR_GENERAL_ERROR */
+#define P11_QUIRK_REFUSES_GENERALLY (1U << 3)
 
 struct p11_module_config {
     const char *path;           /* for dlopen */

@@ -8,6 +8,7 @@ static const struct {
 } module_quirks[] = {
     /* AWS CloudHSM counts a PIN without ':' as a failed login. */
     { "libcloudhsm_pkcs11", P11_QUIRK_PIN_USER },
+    { "libtpm2_pkcs11", P11_QUIRK_REFUSES_GENERALLY },
 };
 
 static const struct {

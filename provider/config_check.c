@@ -55,10 +55,15 @@ const char *prov_config_section(const CONF *conf, const char **provider)
 static CK_RV check_name(const char *file, const char *section, const char *name,
                         struct p11_error *err)
 {
+    /* config(5): what libcrypto itself reads in a provider's section. */
+    static const char *const libcryptos[] = { "activate", "identity", "module",
+                                              "soft_load" };
     const char *known, *meant;
 
-    if (strncmp(name, "pkcs11-", 7) != 0 && strncmp(name, "hsmsign-", 8) != 0)
-        return CKR_OK;
+    for (size_t i = 0; i < sizeof(libcryptos) / sizeof(libcryptos[0]); i++) {
+        if (strcmp(libcryptos[i], name) == 0)
+            return CKR_OK;
+    }
     for (size_t i = 0; (known = prov_config_name(i)) != NULL; i++) {
         if (strcmp(known, name) == 0)
             return CKR_OK;

@@ -22,6 +22,7 @@ static void test_quirks_go_by_the_file_name(void **state)
         { "libcloudhsm_pkcs11.so", P11_QUIRK_PIN_USER },
         { "./libcloudhsm_pkcs11.so.5.16", P11_QUIRK_PIN_USER },
         { "/libcloudhsm_pkcs11/libsofthsm2.so", 0 },
+        { "/usr/lib/libtpm2_pkcs11.so.0", P11_QUIRK_REFUSES_GENERALLY },
         { "/usr/lib/my-libcloudhsm_pkcs11.so", 0 },
         { "/usr/lib/softhsm/libsofthsm2.so", 0 },
         { "/", 0 },

@@ -97,7 +97,7 @@ static void test_every_option_takes_its_good_values(void **state)
         "hsmsign-log = off\n",
         "pkcs11-module-assume-fips = off\n"
         "hsmsign-log = syslog,error\n"
-        "something-else = is not ours\n",
+        "soft_load = yes\n",
         /* pkcs11-provider's, without meaning here. */
         "pkcs11-module-allow-export = 1\n"
         "pkcs11-module-block-operations = digest random\n"

@@ -120,6 +120,26 @@ static void test_included_files_are_searched(void **state)
                          "hsmsign-max-sessions", NULL);
 }
 
+/* Whatever it begins with: "hsmsgn-verify = on" must not be off. */
+static void test_every_unknown_name_is_an_error(void **state)
+{
+    static const char *const names[] = { "hsmsgn-verify",  "hsmsign_verify",
+                                         "HSMSIGN-verify", "verify",
+                                         "modul",          "something-else" };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(names); i++) {
+        char text[2048];
+
+        (void)teardown(NULL);
+        (void)setup(NULL);
+        (void)snprintf(text, sizeof(text), HEAD "%s = on\n", names[i]);
+        use_file(text);
+        assert_null(fixture_load(ctx, FIXTURE_URI "p256"));
+        fixture_assert_error(0, "the configuration is wrong", names[i], NULL);
+    }
+}
+
 static const char *const harmless[] = {
     HEAD,
     HEAD "pkcs11-module-path = x\npkcs11-module-init-args = x\n"
@@ -130,7 +150,7 @@ static const char *const harmless[] = {
          "pkcs11-module-cache-keys = x\npkcs11-module-cache-pins = x\n"
          "pkcs11-module-encode-provider-uri-to-pem = x\nhsmsign-log = x\n"
          "hsmsign-max-sessions = x\nhsmsign-public-file = x\n",
-    HEAD "something-else = 1\nidentity = x\nHsmsign = x\npkcs11 = x\n",
+    HEAD "identity = x\nsoft_load = yes\n",
     "",
     "openssl_conf = init\n",
     "openssl_conf = init\n[init]\nproviders = nowhere\n",
@@ -187,6 +207,7 @@ int main(void)
         TEST(test_values_are_not_shown),
         TEST(test_corrected_file_is_seen_without_a_restart),
         TEST(test_included_files_are_searched),
+        TEST(test_every_unknown_name_is_an_error),
         TEST(test_what_is_no_misspelling_is_no_error),
         TEST(test_section_is_found_under_another_name),
     };
