@@ -127,7 +127,12 @@ static int sig_begin(struct sig_ctx *ctx, struct prov_key *key)
         prov_key_free(ctx->key);
         ctx->key = key;
     }
-    ctx->params = (struct sig_params){ .pad = ctx->key->alg->pad };
+    /* Each field but the context's bytes, which are many and not looked at. */
+    ctx->params.pad = ctx->key->alg->pad;
+    ctx->params.md = ctx->params.mgf1 = NULL;
+    ctx->params.salt_len = 0;
+    ctx->params.deterministic = false;
+    ctx->params.context_len = 0;
     ctx->salt_given = false;
     return 1;
 }

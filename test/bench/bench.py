@@ -321,7 +321,7 @@ def measure_instructions(setting):
             f"own instructions for a signature, {alg.upper()}",
             (costs[1] - costs[0]) / (counts[1] - counts[0]),
             most=700,
-            margin=0.5,
+            margin=0.45,
         )
 
 
@@ -452,6 +452,8 @@ def write_files(setting, out):
         "rates at 2 ms per call, over threads": setting.lines,
     }
     (out / "bench.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if not setting.lines:
+        return
     (out / "bench.svg").write_text(
         chart.svg(
             "RSA-2048 signatures per second; each PKCS #11 call takes 2 ms",
