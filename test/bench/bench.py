@@ -321,7 +321,7 @@ def measure_instructions(setting):
             f"own instructions for a signature, {alg.upper()}",
             (costs[1] - costs[0]) / (counts[1] - counts[0]),
             most=700,
-            margin=0.45,
+            margin=0.5,
         )
 
 
