@@ -14,6 +14,8 @@ CK_RV p11_objects_find(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
 {
     CK_RV rv;
 
+    /* For a token that counts what it does not give: CK_INVALID_HANDLE. */
+    memset(objects, 0, max * sizeof(*objects));
     *count = 0;
     rv = P11_CALL(fl, C_FindObjectsInit, session, tmpl, n);
     if (rv != CKR_OK)

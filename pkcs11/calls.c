@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <time.h>
 #include "calls.h"
+#include "stats.h"
+
+struct p11_stats p11_stats;
 
 /* A thread is in one call at a time. */
 static _Thread_local struct timespec begin;
@@ -8,6 +11,12 @@ static _Thread_local struct timespec begin;
 void p11_call_clock(void)
 {
     clock_gettime(CLOCK_MONOTONIC, &begin);
+}
+
+void p11_call_failed(CK_RV rv)
+{
+    atomic_fetch_add_explicit(&p11_stats.failed[p11_rv_info(rv)->class], 1,
+                              memory_order_relaxed);
 }
 
 void p11_call_log(const char *function, CK_RV rv)

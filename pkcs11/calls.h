@@ -3,14 +3,16 @@
  * The only way in which this project calls a PKCS #11 module.
  *
  * A function that the module left out (a NULL entry) answers
- * CKR_FUNCTION_NOT_SUPPORTED instead of crashing.  At log level debug each
- * call is one line: name, milliseconds, CK_RV; never a parameter.
+ * CKR_FUNCTION_NOT_SUPPORTED instead of crashing; a value of our own (rv.h) is
+ * CKR_GENERAL_ERROR.  At log level debug each call is one line: name,
+ * milliseconds, CK_RV; never a parameter.
  */
 #ifndef HSMSIGN_CALLS_H
 #define HSMSIGN_CALLS_H
 
 #include "cryptoki.h"
 #include "log.h"
+#include "rv.h"
 
 /*
  * rv = P11_CALL(fl, C_Sign, session, ...): parameters and answer as in
@@ -26,6 +28,8 @@
 /* For P11_CALL, with log level debug: begin to measure; write the line. */
 void p11_call_clock(void);
 void p11_call_log(const char *function, CK_RV rv);
+/* And with any: count it. */
+void p11_call_failed(CK_RV rv);
 
 static inline void p11_call_begin(void)
 {
@@ -37,7 +41,10 @@ static inline CK_RV p11_call_end(const char *function, CK_RV rv)
 {
     if (p11_log_enabled(P11_LOG_DEBUG))
         p11_call_log(function, rv);
-    return rv;
+    if (rv != CKR_OK)
+        p11_call_failed(rv);
+    /* Said by a token, they would mean what we know to be otherwise. */
+    return P11_RV_IS_OURS(rv) ? CKR_GENERAL_ERROR : rv;
 }
 
 #endif

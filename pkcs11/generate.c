@@ -193,7 +193,9 @@ CK_RV p11_generate_pair(struct p11_slot *slot, struct p11_session *session,
     char where[160];
 
     for (size_t i = 0; i < COUNT(ways) && again; i++) {
-        int demand = DEMANDS;
+        int demand = (slot->module->quirks & P11_QUIRK_NO_RECOVER) != 0
+                         ? COULD
+                         : DEMANDS;
 
         if (!is_way_for(&ways[i], new))
             continue;

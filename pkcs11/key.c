@@ -254,7 +254,7 @@ static CK_RV find_and_read(struct p11_key *key, struct p11_session *session,
         rv = find_private(key, session, &found->handle, err);
         if (rv == CKR_OK)
             rv = read_private(key, session, found, err);
-        if (rv == CKR_OK || tries == p11_key_mends_max(rv))
+        if (rv == CKR_OK || tries >= p11_key_mends_max(rv))
             break;
         /* Private objects are not there for who is not, or was not yet. */
         if (rv == P11_NO_KEY && (p11_slot_epoch(key->slot) != found->epoch ||

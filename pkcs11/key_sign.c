@@ -3,6 +3,8 @@
  * One signature with a key: two calls, and what has to be done again if the
  * token has lost something meanwhile.
  */
+#include <stdint.h>
+#include <string.h>
 #include "calls.h"
 #include "key.h"
 #include "login.h"
@@ -17,6 +19,18 @@ struct signing {
     CK_ULONG sig_len; /* the buffer's size, then the signature's */
     unsigned retries;
 };
+
+/*
+ * What was there must not be published where the token writes less than it
+ * says; but some callers have there what is to be signed.
+ */
+static void clear(const struct signing *op)
+{
+    uintptr_t in = (uintptr_t)op->in, sig = (uintptr_t)op->sig;
+
+    if (in >= sig + op->sig_len || sig >= in + op->len)
+        memset(op->sig, 0, op->sig_len);
+}
 
 static CK_RV sign_once(struct p11_key *key, struct p11_session *session,
                        CK_OBJECT_HANDLE handle, struct signing *op,
@@ -34,6 +48,7 @@ static CK_RV sign_once(struct p11_key *key, struct p11_session *session,
         if (rv != CKR_OK)
             return rv;
     }
+    clear(op);
     rv = P11_CALL(fl, C_Sign, session->handle, (CK_BYTE *)op->in,
                   (CK_ULONG)op->len, op->sig, &sig_len);
     if (rv != CKR_OK)
@@ -44,12 +59,22 @@ static CK_RV sign_once(struct p11_key *key, struct p11_session *session,
     return CKR_OK;
 }
 
+/* SoftHSM answers CKR_GENERAL_ERROR while another thread logs out. */
+static CK_RV understand(const struct p11_key *key, struct p11_session *session,
+                        unsigned long epoch, CK_RV rv)
+{
+    return rv == CKR_GENERAL_ERROR && (p11_slot_epoch(key->slot) != epoch ||
+                                       p11_slot_forgot_us(key->slot, session))
+               ? CKR_USER_NOT_LOGGED_IN
+               : rv;
+}
+
 static CK_RV sign_with(struct p11_key *key, struct p11_session *session,
                        struct signing *op, struct p11_error *err)
 {
     CK_OBJECT_HANDLE handle;
     unsigned long epoch;
-    CK_RV rv;
+    CK_RV rv, lost;
 
     for (int tries = 0;; tries++) {
         rv = CKR_OK;
@@ -57,11 +82,14 @@ static CK_RV sign_with(struct p11_key *key, struct p11_session *session,
             rv = p11_key_find_again(key, session, epoch, err);
             p11_key_handle(key, &handle, &epoch);
         }
-        if (rv == CKR_OK)
+        lost = rv;
+        if (rv == CKR_OK) {
             rv = sign_once(key, session, handle, op, err);
-        if (rv == CKR_OK || tries == p11_key_mends_max(rv))
+            lost = understand(key, session, epoch, rv);
+        }
+        if (rv == CKR_OK || tries >= p11_key_mends_max(lost))
             return rv;
-        rv = p11_key_mend(key, session, rv, epoch, err);
+        rv = p11_key_mend(key, session, lost, epoch, err);
         if (rv != CKR_OK)
             return rv;
         op->retries++;

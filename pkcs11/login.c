@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "calls.h"
 #include "log.h"
 #include "login.h"
@@ -10,6 +11,8 @@
  * than the PIN.  Five lock a CloudHSM user.
  */
 #define UNSURE_LOGINS_MAX 3
+
+#define PIN_PAUSE 50 /* ms, in wait_for_pin() */
 
 /* PKCS #11 v2.40, 5.6: a NULL PIN asks at the token's own PIN pad. */
 static bool has_pin_pad(const struct p11_slot *slot)
@@ -94,25 +97,59 @@ static struct p11_pin *good_pin(struct p11_slot *slot)
     return pin;
 }
 
+/* A file or command may give another PIN the next time. */
+static void remember_source(struct p11_slot *slot,
+                            const struct p11_pin_request *request)
+{
+    const struct p11_pin_source *source = p11_pin_request_source(request);
+
+    p11_pin_source_clear(&slot->source);
+    if (source == NULL ||
+        (source->kind != P11_PIN_FILE && source->kind != P11_PIN_COMMAND))
+        return;
+    /* Without memory, the PIN of now is used until it is refused. */
+    (void)p11_pin_source_set(source->kind, source->name, source->origin,
+                             &slot->source, NULL);
+}
+
+/* If the source has another PIN by now, and not a refused one, that. */
+static void renew(struct p11_slot *slot, struct p11_pin **pin)
+{
+    const struct p11_pin_request request = { .config = &slot->source };
+    struct p11_pin *fresh;
+
+    if (slot->source.kind == P11_PIN_NONE ||
+        p11_pin_get(&request, slot->label, &fresh, NULL) != CKR_OK)
+        return;
+    if (p11_pin_equal(fresh, *pin) || check_pin(slot, fresh, NULL) != CKR_OK) {
+        p11_pin_free(fresh);
+        return;
+    }
+    p11_log(P11_LOG_INFO, "%s: %s has another PIN now", slot->where,
+            slot->source.origin);
+    *pin = fresh;
+}
+
 /*
  * The PIN to try: the one that was good before, else what request gives.
- * request is NULL when there is nobody to ask any more.
+ * request is NULL when there is nobody to ask any more, but for the source.
  */
 static CK_RV choose_pin(struct p11_slot *slot,
                         const struct p11_pin_request *request,
                         struct p11_pin **pin, struct p11_error *err)
 {
-    static const struct p11_pin_request nothing;
+    const struct p11_pin_request again = { .config = &slot->source };
     CK_RV rv;
 
     *pin = good_pin(slot);
-    if (*pin != NULL)
+    if (*pin != NULL) {
+        renew(slot, pin);
         return CKR_OK;
+    }
     rv = refused_before(slot, NULL);
-    if (request == NULL && rv != CKR_OK)
+    if (request == NULL && rv != CKR_OK && slot->source.kind == P11_PIN_NONE)
         return not_repeated(rv, slot->where, err);
-    rv = p11_pin_get(request != NULL ? request : &nothing, slot->label, pin,
-                     err);
+    rv = p11_pin_get(request != NULL ? request : &again, slot->label, pin, err);
     if (rv == CKR_OK) {
         rv = check_pin(slot, *pin, err);
         if (rv != CKR_OK)
@@ -121,15 +158,32 @@ static CK_RV choose_pin(struct p11_slot *slot,
     return rv;
 }
 
-/* The PIN, now the list's, was refused with rv.  The slot's lock is held. */
-static void remember_refused(struct p11_slot *slot, struct p11_refused *refused,
-                             struct p11_pin *pin, CK_RV rv)
+/* The PIN is the list's now.  The slot's lock is held. */
+static void remember(struct p11_slot *slot, struct p11_refused *refused,
+                     struct p11_pin *pin, CK_RV rv)
 {
     refused->pin = pin;
     refused->rv = rv;
     refused->next = slot->refused;
     slot->refused = refused;
-    slot->pin = NULL;
+}
+
+/* The token's PIN has changed: what it refused may be that one. */
+static void forget_refused(struct p11_slot *slot)
+{
+    for (struct p11_refused *r = slot->refused; r != NULL; r = r->next)
+        r->rv = CKR_OK;
+}
+
+/* It was refused with rv.  The slot's lock is held. */
+static void remember_refused(struct p11_slot *slot, struct p11_refused *refused,
+                             struct p11_pin *pin, CK_RV rv)
+{
+    if (slot->pin == pin) {
+        forget_refused(slot);
+        slot->pin = NULL;
+    }
+    remember(slot, refused, pin, rv);
     /* So that the next load asks for another one. */
     if (slot->login == P11_LOGGED_IN)
         slot->login = P11_LOGGED_OUT;
@@ -164,6 +218,11 @@ static CK_RV try_pin(struct p11_slot *slot, const struct p11_session *session,
     pthread_mutex_lock(&slot->lock);
     ours = user == CKU_USER && slot->pin != pin;
     if (rv == CKR_OK && ours) {
+        if (slot->pin != NULL) {
+            /* Another thread may be reading it. */
+            remember(slot, refused, slot->pin, CKR_OK);
+            refused = NULL;
+        }
         slot->pin = pin;
         slot->unsure_logins = 0;
     } else if (p11_rv_info(rv)->class == P11_CLASS_PIN && pin != NULL &&
@@ -187,12 +246,36 @@ static CK_RV try_pin(struct p11_slot *slot, const struct p11_session *session,
                : rv;
 }
 
+/*
+ * The PIN was refused just now: who replaces it changes the token first, and
+ * then the file.  Wait for that, but no longer than for anything else.
+ */
+static CK_RV wait_for_pin(struct p11_slot *slot,
+                          const struct p11_session *session, CK_RV rv,
+                          struct p11_error *err)
+{
+    const struct timespec pause = { 0, PIN_PAUSE * 1000000L };
+    const struct p11_pin_request again = { .config = &slot->source };
+    struct p11_pin *pin;
+
+    for (unsigned long ms = 0; ms < slot->module->deadline; ms += PIN_PAUSE) {
+        (void)nanosleep(&pause, NULL);
+        if (p11_pin_get(&again, slot->label, &pin, NULL) != CKR_OK)
+            continue;
+        if (check_pin(slot, pin, NULL) == CKR_OK)
+            return try_pin(slot, session, CKU_USER, pin, slot->where, err);
+        p11_pin_free(pin);
+    }
+    return rv;
+}
+
 /* By the only thread in P11_LOGIN_BUSY. */
 static CK_RV login_now(struct p11_slot *slot, const struct p11_session *session,
                        const struct p11_pin_request *request,
                        struct p11_error *err)
 {
     struct p11_pin *pin = NULL;
+    bool asked = good_pin(slot) == NULL;
     CK_RV rv = CKR_OK;
 
     if (request == NULL)
@@ -205,7 +288,16 @@ static CK_RV login_now(struct p11_slot *slot, const struct p11_session *session,
         rv = choose_pin(slot, request, &pin, err);
     if (rv != CKR_OK)
         return rv;
-    return try_pin(slot, session, CKU_USER, pin, slot->where, err);
+    rv = try_pin(slot, session, CKU_USER, pin, slot->where, err);
+    /* A new PIN that is wrong does not cost the good one. */
+    if (p11_rv_info(rv)->class == P11_CLASS_PIN && good_pin(slot) != NULL)
+        rv = try_pin(slot, session, CKU_USER, good_pin(slot), slot->where, err);
+    if (p11_rv_info(rv)->class == P11_CLASS_PIN && request == NULL &&
+        slot->source.kind == P11_PIN_FILE)
+        rv = wait_for_pin(slot, session, rv, err);
+    if (rv == CKR_OK && request != NULL && asked)
+        remember_source(slot, request);
+    return rv;
 }
 
 static void login_wait(struct p11_slot *slot)
@@ -242,6 +334,66 @@ CK_RV p11_slot_login(struct p11_slot *slot, const struct p11_session *session,
     return rv;
 }
 
+static struct p11_pin *copy_pin(const struct p11_pin *pin)
+{
+    size_t len;
+    const unsigned char *bytes = p11_pin_bytes(pin, &len);
+
+    return p11_pin_new(bytes, len);
+}
+
+CK_RV p11_slot_change_pin(struct p11_slot *slot,
+                          const struct p11_session *session,
+                          const struct p11_pin *pin,
+                          const struct p11_pin_request *request,
+                          struct p11_error *err)
+{
+    const struct p11_pin_source *source = p11_pin_request_source(request);
+    struct p11_pin *copy = copy_pin(pin);
+    CK_RV rv;
+
+    if (copy == NULL)
+        return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a PIN");
+    pthread_mutex_lock(&slot->lock);
+    login_wait(slot);
+    slot->login = P11_LOGIN_BUSY;
+    slot->epoch++;
+    forget_refused(slot);
+    pthread_mutex_unlock(&slot->lock);
+    remember_source(slot, request);
+    if (slot->source.kind == P11_PIN_NONE) {
+        slot->source.kind = P11_PIN_LITERAL;
+        slot->source.literal = copy;
+        slot->source.origin = source != NULL ? source->origin : "it";
+    } else {
+        p11_pin_free(copy);
+    }
+    rv = P11_CALL(slot->module->fl, C_Logout, session->handle);
+    pthread_mutex_lock(&slot->lock);
+    slot->login = P11_LOGGED_OUT;
+    pthread_cond_broadcast(&slot->login_done);
+    pthread_mutex_unlock(&slot->lock);
+    return rv == CKR_OK || rv == CKR_USER_NOT_LOGGED_IN
+               ? CKR_OK
+               : p11_error_call(err, rv, "C_Logout", slot->where);
+}
+
+void p11_slot_refuse_pin(struct p11_slot *slot, const struct p11_pin *pin)
+{
+    struct p11_refused *refused = calloc(1, sizeof(*refused));
+    struct p11_pin *copy = copy_pin(pin);
+
+    if (refused == NULL || copy == NULL ||
+        refused_before(slot, pin) != CKR_OK) {
+        free(refused);
+        p11_pin_free(copy);
+        return;
+    }
+    pthread_mutex_lock(&slot->lock);
+    remember(slot, refused, copy, CKR_PIN_INCORRECT);
+    pthread_mutex_unlock(&slot->lock);
+}
+
 CK_RV p11_slot_login_context(struct p11_slot *slot,
                              const struct p11_session *session,
                              const char *where, struct p11_error *err)
@@ -260,12 +412,14 @@ bool p11_slot_forgot_us(struct p11_slot *slot,
                         const struct p11_session *session)
 {
     CK_SESSION_INFO info = { 0 };
+    CK_RV rv;
 
-    return (slot->token.flags & CKF_LOGIN_REQUIRED) != 0 &&
-           P11_CALL(slot->module->fl, C_GetSessionInfo, session->handle,
-                    &info) == CKR_OK &&
-           info.state != CKS_RW_USER_FUNCTIONS &&
-           info.state != CKS_RO_USER_FUNCTIONS;
+    if ((slot->token.flags & CKF_LOGIN_REQUIRED) == 0)
+        return false;
+    rv = P11_CALL(slot->module->fl, C_GetSessionInfo, session->handle, &info);
+    /* A session that is lost may have been so when it found nothing. */
+    return rv != CKR_OK || (info.state != CKS_RW_USER_FUNCTIONS &&
+                            info.state != CKS_RO_USER_FUNCTIONS);
 }
 
 unsigned long p11_slot_epoch(struct p11_slot *slot)

@@ -15,7 +15,7 @@
  *
  * session  any open session of the slot
  * request  where the PIN comes from; NULL: log in again, with the PIN that was
- *          good before
+ *          good before, or what the file or command that gave it has now
  * seen     for that, the epoch of a failure that looks as if the token had
  *          forgotten us: if it is still the slot's, a new epoch begins and we
  *          log in again.  With an older one, another thread did that already,
@@ -40,8 +40,29 @@ CK_RV p11_slot_login_context(struct p11_slot *slot,
                              const char *where, struct p11_error *err);
 
 /*
- * Whether the token says that nobody is logged in, where it wants that: why
- * an object may not be seen.  Costs C_GetSessionInfo.
+ * The slot's PIN comes from where request says now, which may have no source
+ * any more, and is pin, which another process has found good.  Who is logged
+ * in is logged out, so that the next login, of whoever signs then, sends it,
+ * and the one of before only if this process is refused all the same: SoftHSM
+ * does not see what another one has changed.  session as above.  Returns
+ * CKR_OK, CKR_HOST_MEMORY when nothing has changed, or what C_Logout answered,
+ * after which the source has changed nevertheless.  Blocks.
+ */
+CK_RV p11_slot_change_pin(struct p11_slot *slot,
+                          const struct p11_session *session,
+                          const struct p11_pin *pin,
+                          const struct p11_pin_request *request,
+                          struct p11_error *err);
+
+/*
+ * Another process found out that pin is refused: it is not sent by this one,
+ * unless memory is short now.
+ */
+void p11_slot_refuse_pin(struct p11_slot *slot, const struct p11_pin *pin);
+
+/*
+ * Whether the token says that nobody is logged in, where it wants that, or says
+ * nothing: why an object may not be seen.  Costs C_GetSessionInfo.
  */
 bool p11_slot_forgot_us(struct p11_slot *slot,
                         const struct p11_session *session);

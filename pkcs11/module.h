@@ -38,6 +38,8 @@ struct p11_slot;
 #define P11_QUIRK_NO_ALLOWED_MECHANISMS (1U << 2)
 /* C_GenerateKeyPair refuses a template by CKR_GENERAL_ERROR */
 #define P11_QUIRK_REFUSES_GENERALLY (1U << 3)
+/* no key has CKA_SIGN_RECOVER, CKA_VERIFY_RECOVER */
+#define P11_QUIRK_NO_RECOVER (1U << 4)
 
 struct p11_module_config {
     const char *path;           /* for dlopen */

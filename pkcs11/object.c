@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include "calls.h"
@@ -9,8 +8,9 @@
 #include "retry.h"
 #include "session.h"
 
-/* Handles for one C_FindObjects. */
-#define BATCH 256
+/* Handles for one C_FindObjects, and for all of one search. */
+#define BATCH       256
+#define OBJECTS_MAX 20000
 
 /* Expected sizes: RSA 8192, any named curve, a certificate with ML-DSA-87. */
 static const struct p11_attr_spec public_specs[] = {
@@ -63,14 +63,19 @@ static CK_ULONG make_template(const struct p11_query *query, CK_ATTRIBUTE *tmpl)
 static bool append(struct p11_objects *objects, const CK_OBJECT_HANDLE *handles,
                    CK_ULONG n)
 {
-    struct p11_object *grown =
-        realloc(objects->object, (objects->count + n) * sizeof(*grown));
+    size_t room = 2 * objects->count + n;
+    struct p11_object *grown;
 
-    if (grown == NULL)
-        return false;
-    objects->object = grown;
+    if (objects->count + n > objects->room) {
+        grown = realloc(objects->object, room * sizeof(*grown));
+        if (grown == NULL)
+            return false;
+        objects->object = grown;
+        objects->room = room;
+    }
     for (CK_ULONG i = 0; i < n; i++)
-        grown[objects->count++] = (struct p11_object){ .handle = handles[i] };
+        objects->object[objects->count++] =
+            (struct p11_object){ .handle = handles[i] };
     return true;
 }
 
@@ -82,8 +87,8 @@ static CK_RV find(const struct p11_session *session,
     CK_FUNCTION_LIST *fl = objects->slot->module->fl;
     const char *where = objects->slot->where;
     CK_ATTRIBUTE tmpl[TEMPLATE_MAX];
-    CK_OBJECT_HANDLE batch[BATCH];
-    size_t max = query->max != 0 ? query->max : SIZE_MAX;
+    CK_OBJECT_HANDLE batch[BATCH] = { 0 }; /* as in p11_objects_find() */
+    size_t max = query->max != 0 ? query->max : OBJECTS_MAX + 1;
     CK_ULONG want = BATCH, got = BATCH;
     CK_RV rv;
 
@@ -107,6 +112,11 @@ static CK_RV find(const struct p11_session *session,
     rv = P11_CALL(fl, C_FindObjectsFinal, session->handle);
     if (rv != CKR_OK)
         return p11_error_call(err, rv, "C_FindObjectsFinal", where);
+    if (objects->count > OBJECTS_MAX)
+        return p11_error_set(err, P11_MANY_OBJECTS,
+                             "%s lists more than %d; say which with object= "
+                             "or id=",
+                             where, OBJECTS_MAX);
     return CKR_OK;
 }
 
@@ -247,6 +257,9 @@ CK_RV p11_objects_read(struct p11_objects *objects, size_t i,
 
     if (object->attrs.count > 0)
         return CKR_OK;
+    if (object->handle == CK_INVALID_HANDLE)
+        return p11_error_call(err, CKR_OBJECT_HANDLE_INVALID,
+                              "C_GetAttributeValue", objects->slot->where);
     do {
         rv = p11_session_borrow(objects->slot, &session, err);
         if (rv != CKR_OK)
@@ -256,6 +269,9 @@ CK_RV p11_objects_read(struct p11_objects *objects, size_t i,
             rv = read_once(objects, object, session, err);
         p11_session_give_back(objects->slot, session, rv);
     } while (p11_retry(&retry, objects->slot->module, rv, err));
+    /* Whoever looks for something in the list comes by for each of its keys. */
+    if (rv == CKR_OBJECT_HANDLE_INVALID)
+        object->handle = CK_INVALID_HANDLE;
     return rv;
 }
 

@@ -44,8 +44,8 @@ struct p11_objects {
     struct p11_slot *slot;
     CK_OBJECT_CLASS class;
     unsigned long epoch; /* of the slot, for which the handles are good */
-    size_t count;
-    struct p11_object *object; /* owned */
+    size_t count, room;
+    struct p11_object *object; /* owned; count of them, with room for more */
     bool without_login;        /* more may be there for who logs in */
 };
 
@@ -53,8 +53,9 @@ struct p11_objects {
  * Find the objects that query asks for.  *objects must be all zero and is to
  * be cleared.  None is no error, nor is it one that P11_LOGIN_IF_NEEDED finds
  * no PIN for a token that shows nothing.  Returns CKR_OK, CKR_HOST_MEMORY,
- * what p11_slot_login() returns, or what a call answered.  A session that was
- * lost, or a login, is made anew.  Blocks.
+ * P11_MANY_OBJECTS for a token whose list has no end in sight, what
+ * p11_slot_login() returns, or what a call answered.  A session that was lost,
+ * or a login, is made anew.  Blocks.
  */
 CK_RV p11_objects_search(struct p11_slot *slot, const struct p11_query *query,
                          struct p11_objects *objects, struct p11_error *err);

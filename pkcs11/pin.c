@@ -338,18 +338,26 @@ static CK_RV ask(const struct p11_pin_request *request, const char *label,
                          p11_rv_info(P11_NO_PIN)->fix);
 }
 
+const struct p11_pin_source *
+p11_pin_request_source(const struct p11_pin_request *request)
+{
+    if (request->uri != NULL && request->uri->kind != P11_PIN_NONE)
+        return request->uri;
+    if (request->config != NULL && request->config->kind != P11_PIN_NONE)
+        return request->config;
+    return NULL;
+}
+
 CK_RV p11_pin_get(const struct p11_pin_request *request, const char *label,
                   struct p11_pin **pin, struct p11_error *err)
 {
-    const struct p11_pin_source *source = request->uri;
+    const struct p11_pin_source *source = p11_pin_request_source(request);
     struct p11_pin *new = pin_alloc();
     CK_RV rv;
 
     if (new == NULL)
         return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a PIN");
-    if (source == NULL || source->kind == P11_PIN_NONE)
-        source = request->config;
-    if (source == NULL || source->kind == P11_PIN_NONE)
+    if (source == NULL)
         rv = ask(request, label, new, err);
     else
         rv = read_source(source, new, err);

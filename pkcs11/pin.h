@@ -98,6 +98,10 @@ struct p11_pin_request {
     void *prompt_arg;
 };
 
+/* Its source of the two, or NULL: a person. */
+const struct p11_pin_source *
+p11_pin_request_source(const struct p11_pin_request *request);
+
 /*
  * Read the PIN for label afresh; *pin is the caller's to free.  A file gives
  * its first line without the line end ("\n" or "\r\n"); one that others can

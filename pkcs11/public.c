@@ -129,9 +129,11 @@ CK_RV p11_key_find_public(struct p11_key *key, enum p11_public_by by,
             continue;
         seen = p11_slot_epoch(key->slot);
         rv = search(key, session, by, visit, arg, &visited, err);
-        if (rv != CKR_OK && !visited &&
-            p11_key_mend(key, session, rv, seen, err) == CKR_OK)
-            rv = search(key, session, by, visit, arg, &visited, err);
+        if (rv != CKR_OK && !visited) {
+            rv = p11_key_mend(key, session, rv, seen, err);
+            if (rv == CKR_OK)
+                rv = search(key, session, by, visit, arg, &visited, err);
+        }
         p11_session_give_back(key->slot, session, rv);
     } while (!visited && p11_retry(&retry, key->slot->module, rv, err));
     return rv;

@@ -6,8 +6,11 @@ static const struct {
     const char *file; /* the module's file name begins with this */
     unsigned quirks;
 } module_quirks[] = {
-    /* AWS CloudHSM counts a PIN without ':' as a failed login. */
-    { "libcloudhsm_pkcs11", P11_QUIRK_PIN_USER },
+    /*
+     * AWS CloudHSM counts a PIN without ':' as a failed login, and refuses a
+     * template with what it does not know.
+     */
+    { "libcloudhsm_pkcs11", P11_QUIRK_PIN_USER | P11_QUIRK_NO_RECOVER },
     { "libtpm2_pkcs11", P11_QUIRK_REFUSES_GENERALLY },
 };
 

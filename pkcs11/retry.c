@@ -2,6 +2,7 @@
 #include <sys/random.h>
 #include "log.h"
 #include "retry.h"
+#include "stats.h"
 
 #define PAUSE_FIRST 20L  /* milliseconds, at most; doubled each time */
 #define PAUSE_MAX   320L /* and no more than that */
@@ -83,6 +84,7 @@ bool p11_retry(struct p11_retry *retry, struct p11_module *module, CK_RV rv,
                       (double)ms_between(&retry->begin, &now) / 1e3);
         return false;
     }
+    atomic_fetch_add(&p11_stats.retries, 1);
     length = pause_length(retry->tries);
     if (length > left)
         length = left;

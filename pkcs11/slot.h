@@ -24,7 +24,10 @@ struct p11_session {
 
 struct p11_waiter;
 
-/* A PIN that the token refused, and how: it is not tried a second time. */
+/*
+ * A PIN that the token refused, and how: it is not tried a second time.  Or one
+ * that another has replaced: CKR_OK.
+ */
 struct p11_refused {
     struct p11_refused *next;
     struct p11_pin *pin; /* owned; NULL: typed at the token */
@@ -53,6 +56,8 @@ struct p11_slot {
     enum p11_login_state login;
     pthread_cond_t login_done;
     struct p11_pin *pin; /* that logged in, for recovery and children */
+    /* A file or command that it came from; for who is P11_LOGIN_BUSY. */
+    struct p11_pin_source source;
     /* C_Login with a PIN that never did, which failed without a word on it. */
     unsigned unsure_logins;
     /* A PIN that was one of these two is freed with the slot only. */
@@ -73,8 +78,9 @@ struct p11_slot {
  * The one token that uri names, among those that are in the module's slots
  * and initialised.  Tokens are looked at once; again when none of those known
  * matches.  *slot belongs to the module.  Returns CKR_OK, P11_NO_TOKEN (the
- * text lists those present), P11_MANY_TOKENS, CKR_HOST_MEMORY, or what a call
- * answered.  Blocks: one C_GetTokenInfo for each slot at the first look.
+ * text lists those present), P11_MANY_TOKENS (also for more than there can
+ * be), CKR_HOST_MEMORY, or what a call answered.  Blocks: one C_GetTokenInfo
+ * for each slot at the first look.
  */
 CK_RV p11_slot_find(struct p11_module *module, const struct p11_uri *uri,
                     struct p11_slot **slot, struct p11_error *err);
@@ -86,6 +92,10 @@ CK_RV p11_slot_find(struct p11_module *module, const struct p11_uri *uri,
 CK_RV p11_slots_find(struct p11_module *module, const struct p11_uri *uri,
                      struct p11_slot **slots, size_t max, size_t *count,
                      struct p11_error *err);
+
+/* How many sessions are open, and of these lent, with all its tokens. */
+void p11_module_sessions(struct p11_module *module, unsigned long *open,
+                         unsigned long *lent);
 
 /*
  * After something failed with rv: whether the token is not where it was, so

@@ -56,13 +56,14 @@ bool p11_vendor_set(struct p11_vendor *vendor, const char *text, size_t len)
             return false;
     }
     vendor->number[row] = number;
+    vendor->any = true;
     return true;
 }
 
 CK_ULONG p11_vendor_number(const struct p11_vendor *vendor, enum p11_number of,
                            CK_ULONG standard)
 {
-    for (size_t i = 0; i < P11_VENDOR_NUMBERS; i++) {
+    for (size_t i = 0; vendor->any && i < P11_VENDOR_NUMBERS; i++) {
         if (rows[i].of == of && rows[i].standard == standard &&
             vendor->number[i] != 0)
             return vendor->number[i];

@@ -15,6 +15,7 @@
 #define P11_VENDOR_NUMBERS 10
 struct p11_vendor {
     CK_ULONG number[P11_VENDOR_NUMBERS];
+    bool any; /* of the numbers is not 0: asked for with each signature */
 };
 
 /* What a number is of. */

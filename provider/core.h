@@ -102,6 +102,9 @@ int prov_raise_at(const struct prov_ctx *ctx, const char *file, int line,
                   const char *function, CK_RV rv, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 
+/* Those of params that stats.c has.  Returns 1 or 0. */
+int prov_stats(const struct prov_ctx *ctx, OSSL_PARAM params[]);
+
 /* The reasons that prov_raise() gives, for OSSL_FUNC_PROVIDER_GET_REASON... */
 const OSSL_ITEM *prov_reasons(void *provctx);
 

@@ -50,7 +50,16 @@ static const OSSL_PARAM *gettable_params(void *provctx)
         OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_NAME, NULL, 0),
         OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_VERSION, NULL, 0),
         OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_BUILDINFO, NULL, 0),
-        OSSL_PARAM_int(OSSL_PROV_PARAM_STATUS, NULL), OSSL_PARAM_END
+        OSSL_PARAM_int(OSSL_PROV_PARAM_STATUS, NULL),
+        /* stats.c */
+        OSSL_PARAM_uint64("hsmsign-sessions", NULL),
+        OSSL_PARAM_uint64("hsmsign-sessions-lent", NULL),
+        OSSL_PARAM_uint64("hsmsign-retries", NULL),
+        OSSL_PARAM_uint64("hsmsign-errors-session", NULL),
+        OSSL_PARAM_uint64("hsmsign-errors-busy", NULL),
+        OSSL_PARAM_uint64("hsmsign-errors-device", NULL),
+        OSSL_PARAM_uint64("hsmsign-errors-pin", NULL),
+        OSSL_PARAM_uint64("hsmsign-errors-other", NULL), OSSL_PARAM_END
     };
 
     (void)provctx;
@@ -68,14 +77,14 @@ static int get_params(void *provctx, OSSL_PARAM params[])
     };
     OSSL_PARAM *p;
 
-    (void)provctx;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         p = OSSL_PARAM_locate(params, texts[i].name);
         if (p != NULL && !OSSL_PARAM_set_utf8_ptr(p, texts[i].value))
             return 0;
     }
     p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_STATUS);
-    return p == NULL || OSSL_PARAM_set_int(p, 1);
+    return (p == NULL || OSSL_PARAM_set_int(p, 1)) &&
+           prov_stats(provctx, params);
 }
 
 static void ctx_free(struct prov_ctx *ctx)

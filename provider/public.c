@@ -26,6 +26,14 @@ struct candidates {
     bool all; /* the search goes on: the first may be a stranger */
 };
 
+/* For hsmsign doctor, which reads it. */
+static void log_origin(const struct prov_key *key, const char *from)
+{
+    if (prov_key_public(key) != NULL)
+        p11_log(P11_LOG_DEBUG, "%s: public half from %s",
+                p11_key_where(key->token_key), from);
+}
+
 /* Takes the reference. */
 static bool add_candidate(struct candidates *list, EVP_PKEY *pkey)
 {
@@ -115,7 +123,9 @@ static CK_RV from_file(struct prov_key *key, struct candidates *list,
 {
     CK_RV rv = read_file(key, list, err);
 
-    return prove_candidates(list, rv, err);
+    rv = prove_candidates(list, rv, err);
+    log_origin(key, "hsmsign-public-file");
+    return rv;
 }
 
 static bool visit_object(void *arg, const struct p11_attrs *attrs)
@@ -131,22 +141,29 @@ static bool visit_object(void *arg, const struct p11_attrs *attrs)
 static CK_RV from_token(struct prov_key *key, struct candidates *list,
                         struct p11_error *err)
 {
-    static const enum p11_public_by hints[] = { P11_BY_CHECK_VALUE,
-                                                P11_BY_LABEL };
+    static const struct {
+        enum p11_public_by by;
+        const char *from;
+    } hints[] = {
+        { P11_BY_CHECK_VALUE, "an object of the same CKA_CHECK_VALUE" },
+        { P11_BY_LABEL, "an object of the same CKA_LABEL" },
+    };
     CK_RV rv =
         p11_key_find_public(key->token_key, P11_BY_ID, visit_object, list, err);
 
     if (list->count > 0) {
         prov_key_set_public(key, list->pkeys[0]);
         list->count = 0;
+        log_origin(key, "an object of the same CKA_ID");
     }
     list->all = true;
     for (size_t i = 0; i < 2; i++) {
         if (rv != CKR_OK || prov_key_public(key) != NULL)
             break;
-        rv = p11_key_find_public(key->token_key, hints[i], visit_object, list,
-                                 err);
+        rv = p11_key_find_public(key->token_key, hints[i].by, visit_object,
+                                 list, err);
         rv = prove_candidates(list, rv, err);
+        log_origin(key, hints[i].from);
     }
     return rv;
 }
@@ -186,6 +203,8 @@ static CK_RV find_rsa_type(struct prov_key *key, struct candidates *list,
                            const CK_ATTRIBUTE *info, struct p11_error *err)
 {
     CK_RV rv = read_file(key, list, err);
+    const char *from =
+        list->count > 0 ? "hsmsign-public-file" : "its private object";
     EVP_PKEY *pub;
 
     if (rv == CKR_OK && list->count == 0 && info != NULL) {
@@ -202,6 +221,7 @@ static CK_RV find_rsa_type(struct prov_key *key, struct candidates *list,
                                                          : &prov_alg_rsa_pss;
         rv = read_limits(key, pub, err);
         list->pkeys[0] = atomic_exchange(&key->pub, pub);
+        log_origin(key, from);
     }
     while (list->count > 0)
         EVP_PKEY_free(list->pkeys[--list->count]);
@@ -218,10 +238,12 @@ CK_RV prov_public_read(struct prov_key *key, struct p11_error *err)
         prov_alg_pss_alone(p11_attrs_get(attrs, CKA_ALLOWED_MECHANISMS)))
         key->alg = &prov_alg_rsa_pss;
     pub = prov_pubkey(key->ctx, key->alg, attrs, NULL);
-    if (pub != NULL)
+    if (pub != NULL) {
         prov_key_set_public(key, pub);
-    else
+        log_origin(key, "its private object");
+    } else {
         key->params = prov_pubkey_params(key->ctx, key->alg, attrs);
+    }
     if (key->alg->key_type != CKK_RSA)
         return CKR_OK;
     return find_rsa_type(key, &list, p11_attrs_get(attrs, CKA_PUBLIC_KEY_INFO),
@@ -240,6 +262,7 @@ CK_RV prov_public_find(struct prov_key *key, struct p11_error *err)
         EVP_PKEY_up_ref(key->params)) {
         add_candidate(&list, key->params);
         rv = prove_candidates(&list, CKR_OK, err);
+        log_origin(key, "its private object and the usual exponent");
     }
     if (rv == CKR_OK && prov_key_public(key) == NULL &&
         key->alg->key_type != CKK_RSA)

@@ -387,7 +387,7 @@ static int ask_twin(struct sig_ctx *ctx, OSSL_PARAM params[])
     return ok;
 }
 
-void prov_sigctx_settle_salt(struct sig_ctx *ctx)
+static void take_default_salt(struct sig_ctx *ctx)
 {
     int salt = RSA_PSS_SALTLEN_AUTO;
     /* EVP_PKEY_CTX_get_rsa_pss_saltlen() takes "auto-digestmax" for 0. */
@@ -395,11 +395,15 @@ void prov_sigctx_settle_salt(struct sig_ctx *ctx)
         OSSL_PARAM_int(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, &salt), OSSL_PARAM_END
     };
 
-    if (ctx->salt_given)
-        return;
     ERR_set_mark();
     ctx->params.salt_len = ask_twin(ctx, params) ? salt : RSA_PSS_SALTLEN_AUTO;
     ERR_pop_to_mark();
+}
+
+void prov_sigctx_settle_salt(struct sig_ctx *ctx)
+{
+    if (!ctx->salt_given)
+        take_default_salt(ctx);
 }
 
 static int get_algorithm_id(struct sig_ctx *ctx, OSSL_PARAM *p)

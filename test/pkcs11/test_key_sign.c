@@ -33,6 +33,39 @@ static void test_signature_is_two_calls(void **state)
     assert_int_equal(fake_count(f->fake, NULL), 202);
 }
 
+/* SoftHSM, while another thread calls C_Logout; and when nobody did. */
+static void test_general_error_of_who_is_logged_out_is_mended(void **state)
+{
+    struct fixture *f = *state;
+
+    fake_lose(f->fake, FAKE_LOGIN);
+    fake_fail(f->fake, "C_SignInit", CKR_GENERAL_ERROR, 1, 1);
+    assert_signs(f);
+    assert_int_equal(fake_count(f->fake, "C_Login"), 1);
+    fake_fail(f->fake, "C_SignInit", CKR_GENERAL_ERROR, 1, 1);
+    assert_rv(f, fixture_sign(f->key, LABEL, &f->err), CKR_GENERAL_ERROR);
+    assert_int_equal(fake_count(f->fake, "C_Login"), 1);
+}
+
+static void lose_login(struct fake *fake, const char *function, void *arg)
+{
+    (void)arg;
+    if (strcmp(function, "C_SignInit") == 0)
+        fake_lose(fake, FAKE_LOGIN);
+}
+
+/* What is returned is what the error says, also where mending has its end. */
+static void test_general_error_that_cannot_be_mended_is_said_so(void **state)
+{
+    struct fixture *f = *state;
+
+    f->fake->before = lose_login;
+    fake_fail(f->fake, "C_SignInit", CKR_GENERAL_ERROR, 1, 0);
+    assert_rv(f, fixture_sign(f->key, LABEL, &f->err), CKR_GENERAL_ERROR);
+    assert_int_equal(f->err.rv, CKR_GENERAL_ERROR);
+    assert_non_null(strstr(f->err.text, "CKR_GENERAL_ERROR"));
+}
+
 /* Make the key ask for the PIN each time, and load it anew. */
 static void load_always_authenticate(struct fixture *f)
 {
@@ -326,6 +359,33 @@ static void test_key_that_is_gone_or_doubled_after_a_loss_is_told(void **state)
     assert_rv(f, fixture_sign(f->key, LABEL, &f->err), P11_NO_KEY);
 }
 
+static void lose_login_before_the_first_search(struct fake *fake,
+                                               const char *function, void *arg)
+{
+    bool *done = arg;
+
+    if (*done || strcmp(function, "C_FindObjectsInit") != 0)
+        return;
+    *done = true;
+    fake_lose(fake, FAKE_LOGIN);
+}
+
+/* Nothing is found, and nobody says that it is for the lack of a login. */
+static void
+test_key_is_not_called_missing_while_the_login_is_unknown(void **state)
+{
+    struct fixture *f = *state;
+    bool done = false;
+
+    f->fake->before = lose_login_before_the_first_search;
+    f->fake->before_arg = &done;
+    fake_lose(f->fake, EVERYTHING);
+    fake_fail(f->fake, "C_GetSessionInfo", CKR_DEVICE_ERROR, 1, 1);
+    assert_signs(f);
+    assert_true(done);
+    f->fake->before = NULL;
+}
+
 /*
  * A restarted token numbers its objects anew: the handle of before may be
  * another key's.  The login may be there, made by another thread or the
@@ -353,6 +413,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST_KEY(test_signature_is_two_calls),
+        TEST_KEY(test_general_error_of_who_is_logged_out_is_mended),
+        TEST_KEY(test_general_error_that_cannot_be_mended_is_said_so),
         TEST_KEY(test_always_authenticate_is_three_calls),
         TEST_KEY(test_always_authenticate_at_a_pin_pad_sends_no_pin),
         TEST_KEY(test_pin_for_one_signature_that_is_refused_is_not_sent_again),
@@ -369,6 +431,7 @@ int main(void)
         TEST_KEY(test_small_buffer_is_an_error_and_not_overrun),
         TEST_KEY(test_another_key_under_the_name_does_not_sign),
         TEST_KEY(test_key_that_is_gone_or_doubled_after_a_loss_is_told),
+        TEST_KEY(test_key_is_not_called_missing_while_the_login_is_unknown),
         TEST_KEY(test_handle_that_became_another_keys_is_not_signed_with),
     };
 

@@ -9,10 +9,27 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "../../pkcs11/login.h"
 #include "fixture.h"
+
+/* Into a file of that name, which is made where it ends in XXXXXX. */
+static void write_pin(char *path, const char *pin)
+{
+    int fd = strstr(path, "XXXXXX") != NULL ? mkstemp(path)
+                                            : open(path, O_WRONLY | O_TRUNC);
+    size_t len = strlen(pin);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, pin, len), len);
+    close(fd);
+}
 
 static size_t logins(struct fixture *f)
 {
@@ -335,6 +352,130 @@ static void test_kept_pin_that_is_refused_is_not_sent_again(void **state)
     assert_signs(f);
 }
 
+/* The key loaded with the PIN that this file has, and lost again. */
+static void load_from_file(struct fixture *f, char *path)
+{
+    struct p11_pin_source config = { 0 };
+    const struct p11_pin_request request = { .config = &config };
+    struct p11_uri *uri = NULL;
+
+    write_pin(path, PIN);
+    assert_int_equal(
+        p11_pin_source_set(P11_PIN_FILE, path, "option", &config, &f->err),
+        CKR_OK);
+    assert_int_equal(p11_uri_parse(URI, &uri, &f->err), CKR_OK);
+    assert_rv(f, p11_key_load(f->module, uri, &request, &f->key, &f->err),
+              CKR_OK);
+    p11_pin_source_clear(&config);
+    p11_uri_free(uri);
+    fake_lose(f->fake, FAKE_SESSIONS | FAKE_LOGIN | FAKE_HANDLES);
+}
+
+/* Who keeps it in a file changes both; no try is lost, and back again. */
+static void test_next_login_takes_the_pin_that_the_file_has_now(void **state)
+{
+    static const char *const pins[] = { "second", "third", "second", PIN };
+    struct fixture *f = *state;
+    char path[] = "/tmp/pin-XXXXXX";
+
+    load_from_file(f, path);
+    for (size_t i = 0; i < COUNT(pins); i++) {
+        write_pin(path, pins[i]);
+        memcpy(f->fake->slots[0].pin, pins[i], strlen(pins[i]) + 1);
+        fake_lose(f->fake, FAKE_SESSIONS | FAKE_LOGIN | FAKE_HANDLES);
+        assert_signs(f);
+        assert_int_equal(logins(f), 2 + i);
+    }
+    assert_int_equal(f->fake->slots[0].bad_pins, 0);
+    unlink(path);
+}
+
+static void test_file_with_a_wrong_pin_costs_one_try_and_no_login(void **state)
+{
+    struct fixture *f = *state;
+    char path[] = "/tmp/pin-XXXXXX";
+
+    load_from_file(f, path);
+    write_pin(path, "wrong");
+    assert_signs(f);
+    assert_int_equal(logins(f), 3);
+    fake_lose(f->fake, FAKE_SESSIONS | FAKE_LOGIN | FAKE_HANDLES);
+    assert_signs(f);
+    assert_int_equal(logins(f), 4);
+    unlink(path);
+    fake_lose(f->fake, FAKE_SESSIONS | FAKE_LOGIN | FAKE_HANDLES);
+    assert_signs(f);
+    assert_int_equal(logins(f), 5);
+}
+
+static void *write_later(void *path)
+{
+    const struct timespec pause = { 0, 200000000 };
+
+    (void)nanosleep(&pause, NULL);
+    write_pin(path, "second");
+    return NULL;
+}
+
+/* Both are changed, one after the other, and a login falls in between. */
+static void test_login_waits_for_the_file_when_the_pin_was_changed(void **state)
+{
+    struct fixture *f = *state;
+    char path[] = "/tmp/pin-XXXXXX";
+    pthread_t thread;
+
+    fixture_close(f);
+    f->config.deadline = 60000;
+    fixture_open(f);
+    load_from_file(f, path);
+    memcpy(f->fake->slots[0].pin, "second", 7);
+    assert_int_equal(pthread_create(&thread, NULL, write_later, path), 0);
+    assert_signs(f);
+    pthread_join(thread, NULL);
+    assert_int_equal(logins(f), 3);
+    unlink(path);
+}
+
+/*
+ * The file was changed first, and the PIN in it refused; once the old one is,
+ * too, the token's has changed, and that refusal says nothing any more.
+ */
+static void test_pin_that_came_too_early_is_tried_again(void **state)
+{
+    struct fixture *f = *state;
+    char path[] = "/tmp/pin-XXXXXX";
+
+    load_from_file(f, path);
+    write_pin(path, "second");
+    assert_signs(f);
+    assert_int_equal(logins(f), 3);
+    memcpy(f->fake->slots[0].pin, "second", 7);
+    fake_lose(f->fake, FAKE_SESSIONS | FAKE_LOGIN | FAKE_HANDLES);
+    assert_rv(f, fixture_sign(f->key, LABEL, &f->err), CKR_PIN_INCORRECT);
+    assert_int_equal(logins(f), 4);
+    assert_signs(f);
+    assert_int_equal(logins(f), 5);
+    unlink(path);
+}
+
+/* The token's PIN was changed first; nobody has to load the key again. */
+static void
+test_pin_that_was_refused_waits_for_another_in_the_file(void **state)
+{
+    struct fixture *f = *state;
+    char path[] = "/tmp/pin-XXXXXX";
+
+    load_from_file(f, path);
+    memcpy(f->fake->slots[0].pin, "second", 7);
+    for (int i = 0; i < 5; i++)
+        assert_rv(f, fixture_sign(f->key, LABEL, &f->err), CKR_PIN_INCORRECT);
+    assert_int_equal(logins(f), 2);
+    write_pin(path, "second");
+    assert_signs(f);
+    assert_int_equal(logins(f), 3);
+    unlink(path);
+}
+
 /* The PIN is the other token's: here it would only cost a try. */
 static void
 test_pin_does_not_go_to_a_token_in_the_place_of_another(void **state)
@@ -387,6 +528,11 @@ int main(void)
         TEST_OPEN(test_corrected_pin_replaces_the_one_of_a_failed_login),
         TEST_OPEN(test_pin_from_a_prompt_is_kept_for_the_next_login),
         TEST_OPEN(test_kept_pin_that_is_refused_is_not_sent_again),
+        TEST_OPEN(test_next_login_takes_the_pin_that_the_file_has_now),
+        TEST_OPEN(test_file_with_a_wrong_pin_costs_one_try_and_no_login),
+        TEST_OPEN(test_login_waits_for_the_file_when_the_pin_was_changed),
+        TEST_OPEN(test_pin_that_came_too_early_is_tried_again),
+        TEST_OPEN(test_pin_that_was_refused_waits_for_another_in_the_file),
         TEST_OPEN(test_pin_does_not_go_to_a_token_in_the_place_of_another),
         TEST_OPEN(test_cloudhsm_pin_without_user_is_not_sent),
     };

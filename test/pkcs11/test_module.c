@@ -241,8 +241,9 @@ test_quirk_of_the_configuration_is_added_to_the_modules(void **state)
     fixture_copy_module(f, "libcloudhsm_pkcs11.so");
     f->config.quirks = P11_QUIRK_NO_DEINIT;
     fixture_open(f);
-    assert_int_equal(f->module->quirks,
-                     P11_QUIRK_NO_DEINIT | P11_QUIRK_PIN_USER);
+    assert_int_equal(f->module->quirks, P11_QUIRK_NO_DEINIT |
+                                            P11_QUIRK_PIN_USER |
+                                            P11_QUIRK_NO_RECOVER);
 }
 
 static void test_quirk_no_deinit_never_finalises(void **state)

@@ -333,8 +333,14 @@ static void test_object_that_went_is_not_found_by_its_handle(void **state)
         f, search(f, CKO_CERTIFICATE, "pkcs11:", P11_LOGIN_NEVER, NULL, &found),
         CKR_OK);
     fake_remove_object(f->fake, object);
-    assert_rv(f, p11_objects_read(&found, 0, &f->err),
-              CKR_OBJECT_HANDLE_INVALID);
+    for (int i = 0; i < 2; i++) {
+        fake_calls_reset(f->fake);
+        assert_rv(f, p11_objects_read(&found, 0, &f->err),
+                  CKR_OBJECT_HANDLE_INVALID);
+        assert_text(f, "C_GetAttributeValue");
+        /* The token is not asked again. */
+        assert_int_equal(fake_count(f->fake, "C_GetAttributeValue"), 1 - i);
+    }
     p11_objects_clear(&found);
 }
 

@@ -315,6 +315,21 @@ static void test_search_after_a_loss_succeeds(void **state)
     }
 }
 
+/* It is what the caller's patience goes by. */
+static void test_loss_that_cannot_be_mended_has_that_as_its_reason(void **state)
+{
+    struct fixture *f = *state;
+    struct visits visits = { 0 };
+
+    fake_fail(f->fake, "C_FindObjectsInit", CKR_DEVICE_MEMORY, 1, 0);
+    fake_fail(f->fake, "C_OpenSession", CKR_TOKEN_WRITE_PROTECTED, 1, 0);
+    assert_rv(f,
+              p11_key_find_public(f->key, P11_BY_ID, visit, &visits, &f->err),
+              CKR_TOKEN_WRITE_PROTECTED);
+    assert_int_equal(f->err.rv, CKR_TOKEN_WRITE_PROTECTED);
+    assert_text(f, "C_OpenSession");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +346,7 @@ int main(void)
         TEST_KEY(test_many_candidates_are_cut_off),
         TEST_KEY(test_error_is_returned_and_the_session_given_up),
         TEST_KEY(test_search_after_a_loss_succeeds),
+        TEST_KEY(test_loss_that_cannot_be_mended_has_that_as_its_reason),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

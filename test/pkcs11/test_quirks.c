@@ -18,9 +18,11 @@ static void test_quirks_go_by_the_file_name(void **state)
         const char *path;
         unsigned quirks;
     } rows[] = {
-        { "/opt/cloudhsm/lib/libcloudhsm_pkcs11.so", P11_QUIRK_PIN_USER },
-        { "libcloudhsm_pkcs11.so", P11_QUIRK_PIN_USER },
-        { "./libcloudhsm_pkcs11.so.5.16", P11_QUIRK_PIN_USER },
+        { "/opt/cloudhsm/lib/libcloudhsm_pkcs11.so",
+          P11_QUIRK_PIN_USER | P11_QUIRK_NO_RECOVER },
+        { "libcloudhsm_pkcs11.so", P11_QUIRK_PIN_USER | P11_QUIRK_NO_RECOVER },
+        { "./libcloudhsm_pkcs11.so.5.16",
+          P11_QUIRK_PIN_USER | P11_QUIRK_NO_RECOVER },
         { "/libcloudhsm_pkcs11/libsofthsm2.so", 0 },
         { "/usr/lib/libtpm2_pkcs11.so.0", P11_QUIRK_REFUSES_GENERALLY },
         { "/usr/lib/my-libcloudhsm_pkcs11.so", 0 },

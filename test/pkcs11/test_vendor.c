@@ -40,7 +40,7 @@ static bool set(struct p11_vendor *vendor, const char *text)
 
 static void test_numbers_are_translated_both_ways(void **state)
 {
-    struct p11_vendor vendor = { { 0 } };
+    struct p11_vendor vendor = { 0 };
 
     (void)state;
     assert_int_equal(COUNT(rows), P11_VENDOR_NUMBERS);
@@ -60,7 +60,7 @@ static void test_other_numbers_stay_as_they_are(void **state)
 {
     static const CK_ULONG numbers[] = { 0, 1, CKK_ML_DSA, 0x80000001,
                                         CK_UNAVAILABLE_INFORMATION };
-    struct p11_vendor vendor = { { 0 } };
+    struct p11_vendor vendor = { 0 };
 
     (void)state;
     for (int configured = 0; configured < 2; configured++) {
@@ -106,7 +106,7 @@ static void test_what_is_no_name_and_number_is_refused(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(texts); i++) {
-        struct p11_vendor vendor = { { 0 } };
+        struct p11_vendor vendor = { 0 };
 
         assert_false(set(&vendor, texts[i]));
     }
@@ -114,7 +114,7 @@ static void test_what_is_no_name_and_number_is_refused(void **state)
 
 static void test_neither_name_nor_number_is_taken_twice(void **state)
 {
-    struct p11_vendor vendor = { { 0 } };
+    struct p11_vendor vendor = { 0 };
 
     (void)state;
     assert_true(set(&vendor, "CKM_EDDSA:0x80000001"));
