@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Fuzzes what reads bytes of others: pkcs11: URIs, key files, and what a token
-# answers.  Builds test/fuzz/fuzz_*.c with clang, libFuzzer, AddressSanitizer
-# and UndefinedBehaviorSanitizer in build/fuzz, and runs each for 60 seconds
-# from its corpus, as many at once as there are cores.  The corpus itself is
-# not changed.
+# Fuzzes what reads bytes of others: pkcs11: URIs, key files, what a token says
+# of a key, a token that answers every call as the input says, and what hsmsignd
+# is asked.  Builds test/fuzz/fuzz_*.c with clang, libFuzzer, AddressSanitizer and
+# UndefinedBehaviorSanitizer in build/fuzz, and runs each for 60 seconds from its
+# corpus, as many at once as there are cores.  The corpus itself is not changed.
 #
-#   test/fuzz.sh [--seconds N] [uri|pem|attrs]...
+#   test/fuzz.sh [--seconds N] [uri|pem|attrs|token|request]...
 #
 # One line of TAP for each; exits 1 if one found something.  Its input, named
 # in what is printed, stays in build/fuzz/findings, and is tried again by
@@ -18,7 +18,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 usage() {
-    echo "usage: test/fuzz.sh [--seconds N] [uri|pem|attrs]..." >&2
+    echo "usage: test/fuzz.sh [--seconds N] [uri|pem|attrs|token|request]..." >&2
     exit 2
 }
 
@@ -31,12 +31,12 @@ while [ $# -gt 0 ]; do
             seconds=$2
             shift
             ;;
-        uri | pem | attrs) targets+=("$1") ;;
+        uri | pem | attrs | token | request) targets+=("$1") ;;
         *) usage ;;
     esac
     shift
 done
-[ ${#targets[@]} -gt 0 ] || targets=(uri pem attrs)
+[ ${#targets[@]} -gt 0 ] || targets=(uri pem attrs token request)
 
 ./test/install.sh clang libclang-rt-dev >&2
 dir=build/fuzz
@@ -54,10 +54,11 @@ work=$(mktemp -d)
 trap 'jobs -rp | xargs -r kill; wait; rm -rf "$work"' EXIT
 mkdir -p $dir/findings
 
-# Longer than what the code takes at most, so that its limits are met.
-declare -A max_len=([uri]=9000 [pem]=20000 [attrs]=12000)
+# Longer than what the code takes at most, so that its limits are met; a token's
+# answers are used again when they are at their end.
+declare -A max_len=([uri]=9000 [pem]=20000 [attrs]=12000 [token]=2000 [request]=70000)
 export HSMSIGN_FAKE=$PWD/$dir/test/fake_module.so
-export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1
+export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:quarantine_size_mb=64
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 
 fuzz() { # target: runs it; its output and exit status go to $work
@@ -65,8 +66,9 @@ fuzz() { # target: runs it; its output and exit status go to $work
 
     cp -r "test/fuzz/corpus/$1" "$work/$1"
     "$dir/test/fuzz_$1" -max_total_time="$seconds" -max_len="${max_len[$1]}" \
-        -timeout=20 -print_final_stats=1 -artifact_prefix="$PWD/$dir/findings/" \
-        "$work/$1" > "$work/$1.log" 2>&1 < /dev/null || status=$?
+        -timeout=60 -malloc_limit_mb=64 -print_final_stats=1 \
+        -artifact_prefix="$PWD/$dir/findings/" "$work/$1" \
+        > "$work/$1.log" 2>&1 < /dev/null || status=$?
     echo $status > "$work/$1.status"
 }
 

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write the seeds of the fuzz targets: test/fuzz/make_corpus.py
 
-Into corpus/uri (URIs), corpus/pem (key files) and corpus/attrs (what a token
-answers, as fuzz_attrs.c describes it).  Findings that were kept there by hand
+Into corpus/uri (URIs), corpus/pem (key files), corpus/attrs (what a token
+answers, as fuzz_attrs.c describes it), corpus/token (what is done with a token,
+and how it answers each call, as fuzz_token.c and hostile_token.h do) and
+corpus/request (bodies for hsmsignd).  Findings that were kept there by hand
 stay.  A name says what is expected (fuzz.h): "good-", "bad-", or neither where
 libcrypto or a matter of taste decides.  The keys are values that libcrypto
 takes: no token has them.
@@ -316,3 +318,136 @@ ATTRS = {
 
 for name, data in ATTRS.items():
     write("attrs", name, data)
+
+# --- What is done with a token that lies.
+
+(KEY_RSA, KEY_EC, KEY_ED25519, KEY_ML_DSA, LOGIN, ALWAYS, INITIALISED,
+ TWICE) = (0, 1, 2, 3, 4, 8, 16, 32)
+(LOAD, SIGN, PUBLIC, NAME, LIST, GENERATE, RESTART, OPEN, PROVIDER_SIGN,
+ PROVIDER_LIST) = range(10)
+ONLY_RV, NOTHING, LIE, LIE_AND_RV = 4, 5, 6, 7
+FUNCTIONS = (  # as hostile_token.c has them, and whether one can do without
+    ("C_Initialize", False), ("C_Finalize", True), ("C_GetInfo", False),
+    ("C_GetSlotList", False), ("C_GetSlotInfo", False),
+    ("C_GetTokenInfo", False), ("C_OpenSession", False),
+    ("C_CloseSession", True), ("C_GetSessionInfo", True), ("C_Login", False),
+    ("C_FindObjectsInit", False), ("C_FindObjects", False),
+    ("C_FindObjectsFinal", False), ("C_GetAttributeValue", False),
+    ("C_GenerateKeyPair", False), ("C_SignInit", False), ("C_Sign", False))
+# With each URI that names it, each class of objects, each type of key.
+ALL = [LOAD, SIGN, PUBLIC, NAME, (LOAD, 1), (LOAD, 2), (LOAD, 3), (LOAD, 4),
+       LIST, (LIST, 1), (LIST, 2), GENERATE, RESTART, OPEN, PROVIDER_LIST]
+
+
+def session(traits, steps, answers=b"", missing=0):
+    todo = bytes(step if isinstance(step, int) else step[0] | step[1] << 4
+                 for step in steps)
+    return bytes([traits, missing, len(todo)]) + todo + answers
+
+
+def lie(call, *said):
+    """A good token, but for one call; it does not lie again soon."""
+    return bytes(call) + bytes(said) + bytes(64)
+
+
+TOKENS = {
+    "good-rsa": session(KEY_RSA, ALL),
+    "good-ec": session(KEY_EC | LOGIN, ALL),
+    "good-ed25519": session(KEY_ED25519 | LOGIN, ALL),
+    # libcrypto before 3.5 has no such keys: nothing through the provider.
+    "good-ml-dsa": session(KEY_ML_DSA | LOGIN | INITIALISED, ALL[:-1]),
+    "good-twice": session(KEY_EC | LOGIN | ALWAYS | TWICE, ALL),
+    "good-ec-verified": session(KEY_EC | LOGIN,
+                                [(PROVIDER_SIGN, i) for i in range(4)]),
+    "good-rsa-unverified": session(KEY_RSA | LOGIN,
+                                   [(PROVIDER_SIGN, 0), (PROVIDER_SIGN, 2)]),
+    "bad-garbage-rsa": session(KEY_RSA, [(PROVIDER_SIGN, 1)]),
+    "bad-garbage-ed25519": session(KEY_ED25519, [(PROVIDER_SIGN, 1)]),
+    "bad-garbage-ml-dsa": session(KEY_ML_DSA, [(PROVIDER_SIGN, 1)]),
+    "bad-no-such-key": session(KEY_RSA, [(LOAD, 5)]),
+    # Every answer is the same.
+    "bad-always-an-error": session(KEY_RSA | TWICE, ALL,
+                                   bytes([ONLY_RV, 5] * 8)),
+    "bad-always-nothing": session(KEY_RSA | LOGIN, ALL, bytes([NOTHING])),
+    "lies-all-the-time": session(KEY_EC | LOGIN | TWICE, ALL,
+                                 bytes([LIE]) + bytes(range(256))),
+    # C_FindObjects is the seventh call.
+    "bad-endless-search": session(KEY_RSA, [LIST],
+                                  bytes(6) + bytes([LIE, 0xff, 1]) * 100),
+}
+
+for number, (name, optional) in enumerate(FUNCTIONS, 1):
+    TOKENS[("good" if optional else "bad") + "-without-" + name] = session(
+        KEY_RSA | LOGIN, [(LOAD, 2), (LOAD, 3), SIGN, GENERATE],
+        missing=number)
+for call in range(24):
+    TOKENS["lie-%02d" % call] = session(
+        KEY_EC | LOGIN, [LOAD, SIGN, PUBLIC, (PROVIDER_SIGN, 1), LIST],
+        lie(call, LIE, 0xff, 0xe6, 0xff, 0x08, 0x01, 0xe7))
+    TOKENS["error-%02d" % call] = session(
+        KEY_RSA | LOGIN, [LOAD, SIGN, PUBLIC, (PROVIDER_SIGN, 0), LIST],
+        lie(call, ONLY_RV, 5))
+
+for name, data in TOKENS.items():
+    write("token", name, data)
+
+# --- Bodies of POST /sign, behind two bytes as fuzz_request.c describes them.
+
+ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+SHA1, STRICT = 1, 2
+
+
+def body(text, options=0, piece=0):
+    if isinstance(text, str):
+        text = text.encode()
+    return bytes([options, piece]) + text
+
+
+REQUESTS = {
+    "good-get-certificates": body('{"action":"get_certificates"}'),
+    "good-sign": body('{"action":"sign","data_to_be_signed":"YWJj",'
+        '"hash_algorithm":"sha256","signature_type":"cms"}'),
+    "good-pkcs7": body('{"action":"sign_pkcs7","encoded_contents":"YWJj",'
+        '"digest":"%s","signature_type":"cades"}' % ABC, STRICT),
+    "good-digest-only": body(
+        '{"action":"sign_pkcs7","digest":"%s"}' % ABC.upper(), 0, 1),
+    "good-digest-and-empty-contents": body(
+        '{"encoded_contents":"","document_digest":"%s"}' % ABC),
+    "good-older": body(
+        '{"encoded_contents":"YWJj","digest":"","signing_token":"t"}'),
+    "good-web": body('{"encodedContents":"YWJj","hash":"%s"}' % ABC),
+    "good-hash-behind": body(
+        '{"encoded_contents":"YWJj","hash_algorithm":"SHA512"}', 0, 3),
+    "good-sha1-allowed": body(
+        '{"encoded_contents":"YWJj","hash_algorithm":"sha1"}', SHA1),
+    "good-bom-and-spaces": body(
+        b'\xef\xbb\xbf\r\n { "encoded_contents" : "Y W\\nJj" , "x" : [ ] } '),
+    "good-escapes": body('{"encoded\\u005fcontents":"\\u0059\\/\\u002f-_\\tA"}'),
+    "good-decoys": body('{"x":{"encoded_contents":"!"},'
+        '"y":["encoded_contents","action",{"action":1}],'
+        '"z":"\\ud800\\u0000 \\"","encoded_contents":"YWI="}', 0, 2),
+    "bad-empty": body(""),
+    "bad-bom-cut": body(b"\xef\xbb{}"),
+    "bad-array": body('["encoded_contents","YWJj"]'),
+    "bad-trailing": body('{"encoded_contents":"YWJj"}{}'),
+    "bad-duplicate": body('{"action":"sign","\\u0061ction":"sign"}'),
+    "bad-contents-twice": body(
+        '{"encoded_contents":"YWJj","encodedContents":"YWJj"}'),
+    "bad-nul": body('{"encoded_contents":"YWJj\\u0000"}'),
+    "bad-escape": body('{"encoded_contents":"YWJj\\x"}'),
+    "bad-base64": body('{"encoded_contents":"YWJjY"}'),
+    "bad-padding": body('{"encoded_contents":"YWJj="}'),
+    "bad-md5": body('{"encoded_contents":"YWJj","hash_algorithm":"md5"}'),
+    "bad-sha1": body('{"encoded_contents":"YWJj","hash_algorithm":"sha160"}'),
+    "bad-digest-of-others": body(
+        '{"encoded_contents":"YWJk","digest":"%s"}' % ABC, STRICT),
+    "bad-type": body('{"encoded_contents":"YWJj","signature_type":"x"}'),
+    "bad-action": body('{"action":"signs"}'),
+    "bad-deep": body("[" * 3000),
+    "bad-long": body('{"x":["%s"]}' % ("a" * 66000)),
+    "good-long-unknown": body(
+        '{"x":"%s","encoded_contents":"YWJj"}' % ("a" * 66000), 0, 255),
+}
+
+for name, data in REQUESTS.items():
+    write("request", name, data)
