@@ -80,13 +80,8 @@ static int check_key(struct job *job)
     if (job->key == NULL)
         return cli_fail("key %s", uri);
     ERR_clear_error();
-    if (!X509_check_private_key(sk_X509_value(job->certs, 0), job->key)) {
-        ERR_clear_error();
-        return cli_fail("certificate %s is not of this key; give the one that "
-                        "was made for it",
-                        job->option[CERT]);
-    }
-    return CLI_OK;
+    return signer_check_cert(job->key, sk_X509_value(job->certs, 0),
+                             job->option[CERT]);
 }
 
 /* Its label and id, which the certificate is to have. */

@@ -221,9 +221,8 @@ static int load_key(struct job *job)
         return cli_fail("key %s", o[KEY]);
     /* What the search for a decoder left is no error. */
     ERR_clear_error();
-    if (s->cert != NULL && !X509_check_private_key(s->cert, s->key))
-        return cli_fail("certificate %s is not of this key", o[CERT]);
-    return CLI_OK;
+    return s->cert == NULL ? CLI_OK
+                           : signer_check_cert(s->key, s->cert, o[CERT]);
 }
 
 /* What key, digest and padding have to do with each other. */

@@ -23,18 +23,25 @@ static int load_builtin(void)
     return loaded[0] != NULL && loaded[1] != NULL;
 }
 
-int provider_load(bool *builtin)
+bool provider_is_served(void)
 {
-    OSSL_STORE_LOADER *loader = NULL;
+    OSSL_STORE_LOADER *loader;
 
-    /* Reads openssl.cnf as a side effect; that it finds none is no error. */
+    /* That it finds none is no error. */
     (void)ERR_set_mark();
     loader = OSSL_STORE_LOADER_fetch(NULL, "pkcs11", NULL);
     (void)ERR_pop_to_mark();
     OSSL_STORE_LOADER_free(loader);
+    return loader != NULL;
+}
+
+int provider_load(bool *builtin)
+{
+    bool served = provider_is_served();
+
     if (builtin != NULL)
-        *builtin = loader == NULL;
-    return loader != NULL || load_builtin();
+        *builtin = !served;
+    return served || load_builtin();
 }
 
 void provider_unload(void)

@@ -44,6 +44,22 @@ out:
     return key;
 }
 
+int signer_check_cert(EVP_PKEY *key, X509 *cert, const char *name)
+{
+    char reason[1024];
+    bool is_known;
+
+    if (X509_check_private_key(cert, key))
+        return CLI_OK;
+    /* OpenSSL says that they differ; a provider, why it cannot tell. */
+    is_known = ERR_GET_LIB(cli_reason(reason, sizeof(reason))) < ERR_LIB_USER;
+    return cli_fail_for(reason,
+                        is_known
+                            ? "certificate %s is not of this key"
+                            : "certificate %s cannot be compared with the key",
+                        name);
+}
+
 bool signer_hashes_itself(EVP_PKEY *key)
 {
     char name[80];
@@ -163,37 +179,85 @@ out:
     return ok;
 }
 
+int signer_digest(const struct signer *s, const unsigned char *digest,
+                  size_t len, BIO *out)
+{
+    size_t n, siglen = (size_t)EVP_PKEY_get_size(s->key);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, s->key, NULL);
+    unsigned char *sig = OPENSSL_malloc(siglen);
+    int ok = ctx != NULL && sig != NULL && EVP_PKEY_sign_init(ctx) > 0 &&
+             EVP_PKEY_CTX_set_signature_md(ctx, s->md) > 0 &&
+             (!s->pss || signer_set_pss(ctx)) &&
+             EVP_PKEY_sign(ctx, sig, &siglen, digest, len) > 0 &&
+             BIO_write_ex(out, sig, siglen, &n);
+
+    OPENSSL_free(sig);
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+static int add_time(CMS_SignerInfo *si)
+{
+    ASN1_TIME *now = X509_gmtime_adj(NULL, 0);
+    int ok = now != NULL && CMS_signed_add1_attr_by_NID(
+                                si, NID_pkcs9_signingTime, now->type, now, -1);
+
+    ASN1_TIME_free(now);
+    return ok;
+}
+
+int signer_cms_digest(const struct signer *s, const unsigned char *digest,
+                      size_t len, bool time, BIO *out)
+{
+    /* CMS_CADES adds the attribute signing-certificate-v2. */
+    unsigned int flags =
+        CMS_PARTIAL | CMS_DETACHED | CMS_BINARY | CMS_CADES | CMS_NOSMIMECAP;
+    CMS_ContentInfo *cms = CMS_sign(NULL, NULL, s->chain, NULL, flags);
+    CMS_SignerInfo *si = NULL;
+    int ok =
+        cms != NULL &&
+        (si = CMS_add1_signer(cms, s->cert, s->key, s->md, flags)) != NULL &&
+        CMS_signed_add1_attr_by_NID(si, NID_pkcs9_contentType, V_ASN1_OBJECT,
+                                    CMS_get0_eContentType(cms), -1) &&
+        CMS_signed_add1_attr_by_NID(si, NID_pkcs9_messageDigest,
+                                    V_ASN1_OCTET_STRING, digest, (int)len) &&
+        (!time || add_time(si)) && sign_attributes(si, s) &&
+        i2d_CMS_bio(out, cms);
+
+    CMS_ContentInfo_free(cms);
+    return ok;
+}
+
+static int sign_cades(const struct signer *s, BIO *in, BIO *out)
+{
+    BIO *hash = BIO_push(BIO_new(BIO_f_md()), BIO_new(BIO_s_null()));
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    int n, ok = hash != NULL && BIO_set_md(hash, s->md) > 0 &&
+                signer_copy(in, hash, 0) &&
+                (n = BIO_gets(hash, (char *)digest, (int)sizeof(digest))) > 0 &&
+                signer_cms_digest(s, digest, (size_t)n, false, out);
+
+    BIO_free_all(hash);
+    return ok;
+}
+
 int signer_cms(const struct signer *s, bool cades, BIO *in, BIO *out)
 {
     unsigned int flags = CMS_PARTIAL | CMS_DETACHED | CMS_BINARY;
-    unsigned char digest[EVP_MAX_MD_SIZE];
     CMS_ContentInfo *cms = NULL;
     CMS_SignerInfo *si = NULL;
     BIO *hash = NULL;
-    int n, ok = 0;
+    int ok;
 
-    /* CMS_CADES adds the attribute signing-certificate-v2. */
-    flags |= cades ? CMS_CADES | CMS_NOSMIMECAP : 0;
-    flags |= !cades && s->pss ? CMS_KEY_PARAM : 0;
-    if ((cms = CMS_sign(NULL, NULL, s->chain, NULL, flags)) == NULL ||
-        (si = CMS_add1_signer(cms, s->cert, s->key, s->md, flags)) == NULL ||
-        (hash = CMS_dataInit(cms, NULL)) == NULL)
-        goto out;
-    if (!cades) {
-        ok = (!s->pss || signer_set_pss(CMS_SignerInfo_get0_pkey_ctx(si))) &&
-             signer_copy(in, hash, 0) && CMS_dataFinal(cms, hash);
-    } else {
-        ok = signer_copy(in, hash, 0) &&
-             (n = BIO_gets(hash, (char *)digest, (int)sizeof(digest))) > 0 &&
-             CMS_signed_add1_attr_by_NID(si, NID_pkcs9_contentType,
-                                         V_ASN1_OBJECT,
-                                         CMS_get0_eContentType(cms), -1) &&
-             CMS_signed_add1_attr_by_NID(si, NID_pkcs9_messageDigest,
-                                         V_ASN1_OCTET_STRING, digest, n) &&
-             sign_attributes(si, s);
-    }
-    ok = ok && i2d_CMS_bio(out, cms);
-out:
+    if (cades)
+        return sign_cades(s, in, out);
+    flags |= s->pss ? CMS_KEY_PARAM : 0;
+    ok = (cms = CMS_sign(NULL, NULL, s->chain, NULL, flags)) != NULL &&
+         (si = CMS_add1_signer(cms, s->cert, s->key, s->md, flags)) != NULL &&
+         (hash = CMS_dataInit(cms, NULL)) != NULL &&
+         (!s->pss || signer_set_pss(CMS_SignerInfo_get0_pkey_ctx(si))) &&
+         signer_copy(in, hash, 0) && CMS_dataFinal(cms, hash) &&
+         i2d_CMS_bio(out, cms);
     BIO_free_all(hash);
     CMS_ContentInfo_free(cms);
     return ok;

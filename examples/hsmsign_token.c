@@ -84,11 +84,9 @@ static int read_config(struct token *t)
     return status;
 }
 
-int token_open(struct token *t, const char *uri)
+int token_read(struct token *t, const char *uri)
 {
-    struct p11_module_config wanted;
     struct p11_error err = { 0 };
-    int status;
 
     memset(t, 0, sizeof(*t));
     if (!p11_uri_has_scheme(uri))
@@ -99,7 +97,15 @@ int token_open(struct token *t, const char *uri)
     if (t->uri->module_path.present || t->uri->module_name.present)
         return cli_fail("module-path and module-name are not taken from a "
                         "URI; set pkcs11-module-path or HSM_MODULE");
-    status = read_config(t);
+    return read_config(t);
+}
+
+int token_open(struct token *t, const char *uri)
+{
+    struct p11_module_config wanted;
+    struct p11_error err = { 0 };
+    int status = token_read(t, uri);
+
     if (status != CLI_OK)
         return status;
     prov_config_module(&t->config, &wanted);

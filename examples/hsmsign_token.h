@@ -37,7 +37,9 @@ struct token {
  */
 bool token_config(const CONF *conf, struct prov_config *config);
 
-/* Parse uri, read OpenSSL's configuration, load the module. */
+/* Parse uri and read OpenSSL's configuration: *t has no module yet. */
+int token_read(struct token *t, const char *uri);
+/* The same, and load the module. */
 int token_open(struct token *t, const char *uri);
 /* The one token that t->uri names. */
 int token_find(struct token *t, struct p11_slot **slot);

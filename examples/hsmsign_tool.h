@@ -40,6 +40,13 @@ struct signer {
  */
 EVP_PKEY *signer_load_key(const char *uri, const UI_METHOD *ui);
 
+/*
+ * Whether cert, which the user named name, is of key.  Where the key has no
+ * public half yet, its token is asked for a signature, which may fail for
+ * reasons of its own.  Returns a CLI_ status; says what is wrong.
+ */
+int signer_check_cert(EVP_PKEY *key, X509 *cert, const char *name);
+
 /* Read in to its end and write the bare signature to out. */
 int signer_raw(const struct signer *s, BIO *in, BIO *out);
 
@@ -49,6 +56,17 @@ int signer_raw(const struct signer *s, BIO *in, BIO *out);
  * s->md is SHA-256 or better; cms has OpenSSL's usual ones and the time.
  */
 int signer_cms(const struct signer *s, bool cades, BIO *in, BIO *out);
+
+/*
+ * The same for a document of which only the digest is known: len bytes, by
+ * s->md.  signer_digest writes the bare signature (not with a key that hashes
+ * by itself), signer_cms_digest what signer_cms does for cades and, if time,
+ * the attribute signing-time, which PAdES forbids.
+ */
+int signer_digest(const struct signer *s, const unsigned char *digest,
+                  size_t len, BIO *out);
+int signer_cms_digest(const struct signer *s, const unsigned char *digest,
+                      size_t len, bool time, BIO *out);
 
 /* Whether key takes messages, not digests: Ed25519, Ed448, ML-DSA. */
 bool signer_hashes_itself(EVP_PKEY *key);
@@ -62,6 +80,9 @@ int signer_copy(BIO *in, BIO *out, uint64_t max);
  */
 
 /* hsmsign_provider_load.c */
+
+/* Whether one that is active serves pkcs11: URIs.  Reads openssl.cnf. */
+bool provider_is_served(void);
 
 /*
  * See to it that a provider serves pkcs11: URIs: one that openssl.cnf

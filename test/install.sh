@@ -8,7 +8,7 @@
 set -euo pipefail
 packages=(
     gcc libc6-dev meson ninja-build pkg-config
-    libssl-dev libp11-kit-dev libcmocka-dev
+    libssl-dev libp11-kit-dev libcmocka-dev libmicrohttpd-dev libjansson-dev
     openssl softhsm2 opensc gnutls-bin valgrind procps bsdutils
     python3-pycryptodome python3-ecdsa
 )
@@ -22,8 +22,10 @@ declare -A services=([opencryptoki]=pkcsslotd) # where it has another name
 programs=(
     "${servers[@]}" apache2-bin curl osslsigncode sbsigntool bind9-utils xmlsec1
     php-cli libnet-ssleay-perl python3 nodejs openssl-provider-fips
-    "${tokens[@]}"
+    "${tokens[@]}" poppler-utils wrk
 )
+# Where Node.js is not Debian's, npm comes with it, and Debian's conflicts.
+command -v npm > /dev/null || programs+=(npm)
 policy=/usr/sbin/policy-rc.d
 sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo

@@ -61,6 +61,19 @@ report() {
     head -c 4000 stderr | cat -v | sed 's/^/# stderr: /'
 }
 
+# report_lines FILE PREFIX: a program's lines "ok ..." and "not ok ...", as ours
+report_lines() {
+    local line
+
+    while IFS= read -r line; do
+        case $line in
+        'ok '*) report 0 "$2${line#ok }" ;;
+        'not ok '*) report 1 "$2${line#not ok }" ;;
+        *) echo "$line" ;;
+        esac
+    done < "$1"
+}
+
 # run COMMAND...: what it prints goes to stdout and stderr; $status is its exit
 run() {
     "$@" > stdout 2> stderr < /dev/null
@@ -162,6 +175,27 @@ percent_encode() {
     for ((i = 0; i < ${#1}; i++)); do
         printf '%%%02x' "'${1:i:1}"
     done
+}
+
+# find_p11_kit_client: $client; false where p11-kit's server is not, or this
+find_p11_kit_client() {
+    client=$(find /usr/lib* -name p11-kit-client.so -print -quit 2> /dev/null)
+    [ -n "$client" ] && command -v p11-kit > /dev/null
+}
+
+# wait_for_port LOG PROCESS: where hsmsignd listens, as it logs: $port
+wait_for_port() {
+    local i
+
+    port=
+    for ((i = 0; i < 600; i++)); do
+        port=$(sed -n 's/.*"event":"listening".*"port":\([0-9]*\).*/\1/p' "$1")
+        [ -z "$port" ] || return 0
+        kill -0 "$2" 2> /dev/null || break
+        sleep 0.05
+    done
+    cat "$1" >&2
+    return 1
 }
 
 # copy_token DIR: the tokens as they were made; SoftHSM uses these from now on.

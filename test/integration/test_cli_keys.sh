@@ -619,6 +619,13 @@ import_wrong() { # key
     fails 1 'is not of this key' import-cert --key "$1" --cert cert.ec:P-256.pem && unchanged
 }
 
+# The signature that would tell fails: that is the reason, not the certificate.
+cannot_compare() { # command option...
+    says 1 'cannot be compared with the key: .*CKR_DEVICE_MEMORY' shimmed \
+        FAIL=C_SignInit=0x31 -- "$1" --key "$DEMO;object=ed25519-bare" \
+        --cert "$T/ed25519-bare.pem" "${@:2}" && ! grep -q 'not of this key' err
+}
+
 # No public half anywhere: the certificate is proved by a signature.
 import_bare() {
     hs import-cert --key "$DEMO;object=ed25519-bare" --cert "$T/ed25519-bare.pem" > out &&
@@ -674,6 +681,10 @@ test_import() {
     check "a certificate of another RSA key is refused" import_wrong "${made[rsa:2048]}"
     check "and one of another EC key" import_wrong "${made[ec:P-384]}"
     check "and one of another key without public half" import_wrong "$DEMO;object=p256-bare"
+    for command in import-cert 'sign --format cms --in cert.ec:P-256.pem --out never'; do
+        # shellcheck disable=SC2086 # words
+        check "if its token cannot tell, ${command%% *} says why" cannot_compare $command
+    done
     check "a key without public half gets its certificate" import_bare
     for rv in 0x54 0x13 0xd1 0x6; do
         check "a token that takes no certificates ($rv): what to do" no_certificates "$rv"

@@ -322,4 +322,11 @@ test_refusals
 test_pins
 test_tokens
 test_software
+# A refusal is a round trip: what CloudHSM does not take is not asked of it.
+asks_once() {
+    HSMSIGN_LOG=file:$WORK/calls,debug make "$DEMO;object=once;id=%7f" "${EC[@]}" \
+        -out once.pem && equal 1 "$(grep -c C_GenerateKeyPair calls)"
+}
+check 'a key takes one C_GenerateKeyPair' asks_once
+
 finish
