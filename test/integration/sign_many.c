@@ -18,40 +18,13 @@
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/store.h>
+
+#include "uri_key.h"
 
 #define THREADS 8
 #define TIMES   5
 
 static EVP_PKEY *key, *public_key;
-
-static EVP_PKEY *load_key(const char *uri)
-{
-    OSSL_STORE_CTX *store = OSSL_STORE_open(uri, NULL, NULL, NULL, NULL);
-    OSSL_STORE_INFO *info = NULL;
-    EVP_PKEY *found = NULL;
-
-    if (store != NULL && OSSL_STORE_expect(store, OSSL_STORE_INFO_PKEY))
-        info = OSSL_STORE_load(store);
-    if (info != NULL)
-        found = OSSL_STORE_INFO_get1_PKEY(info);
-    OSSL_STORE_INFO_free(info);
-    OSSL_STORE_close(store);
-    return found;
-}
-
-static EVP_PKEY *load_public(const char *file)
-{
-    FILE *in = fopen(file, "r");
-    EVP_PKEY *found = NULL;
-
-    if (in == NULL)
-        return NULL;
-    found = PEM_read_PUBKEY(in, NULL, NULL, NULL);
-    (void)fclose(in);
-    return found;
-}
 
 /* Ed25519 takes no digest. */
 static const char *digest(void)
@@ -145,7 +118,7 @@ int main(int argc, char **argv)
     if (argc != 4)
         return 2;
     (void)alarm(120);
-    key = load_key(argv[2]);
+    key = load_private(argv[2]);
     public_key = load_public(argv[3]);
     if (key == NULL || public_key == NULL)
         ERR_print_errors_fp(stderr);

@@ -8,11 +8,10 @@
 . "$HSMSIGN_SOURCE/test/integration/lib.sh" || exit 1
 
 N=400
-client=$(find /usr/lib* -name p11-kit-client.so -print -quit 2> /dev/null)
-if [ -z "$client" ] || ! command -v p11-kit > /dev/null; then
+find_p11_kit_client || {
     echo '1..0 # SKIP there is no p11-kit server here'
     exit
-fi
+}
 need setsid pkill
 
 HSMSIGN=$(realpath "$HSMSIGN")
