@@ -1,0 +1,148 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Keys, certificates and PINs replaced under clients of hsmsignd.
+
+    hsmsignd_rotate.py SECONDS PORT PROFILES PIN-FILE SET-PIN NAME=URI=CERT...
+
+Each second another of the keys becomes that of the profile "default", by a new
+file PROFILES, and each third second the token's PIN is changed, by the command
+SET-PIN OLD NEW, and PIN-FILE with it.  Meanwhile CLIENTS do what Document
+Engine does for cades: ask for the certificate, have attributes signed that name
+it, and verify the signature by that certificate's key.
+"""
+import base64
+import hashlib
+import http.client
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+
+from hsmsignd_load import verify_rsa
+
+CLIENTS = 16
+
+
+def tlv(tag, *parts):
+    body = b"".join(parts)
+    n = len(body)
+    size = bytes([n]) if n < 128 else (n.to_bytes((n.bit_length() + 7) // 8, "big"))
+    return bytes([tag]) + (size if n < 128 else bytes([128 + len(size)]) + size) + body
+
+
+def oid(text):
+    return tlv(6, bytes.fromhex(text))
+
+
+def attribute(name, value):
+    return tlv(0x30, oid(name), tlv(0x31, value))
+
+
+def attributes(cert, digest):
+    """Signed attributes of a CAdES signature, a DER SET OF."""
+    ess = tlv(0x30, tlv(0x30, tlv(0x30, tlv(4, hashlib.sha256(cert).digest()))))
+    parts = [attribute("2a864886f70d010903", oid("2a864886f70d010701")),
+             attribute("2a864886f70d010904", tlv(4, digest)),
+             attribute("2a864886f70d010910022f", ess)]
+    return tlv(0x31, *sorted(parts))
+
+
+def modulus_of(path):
+    text = subprocess.run(["openssl", "x509", "-in", path, "-noout", "-modulus"], check=True,
+                          capture_output=True, text=True).stdout
+    return int(text.split("=")[1], 16)
+
+
+def der_of(path):
+    return subprocess.run(["openssl", "x509", "-in", path, "-outform", "DER"], check=True,
+                          capture_output=True).stdout
+
+
+class Clients:
+    def __init__(self, port, certs):
+        self.port, self.certs = port, certs
+        self.lock, self.ending = threading.Lock(), threading.Event()
+        self.failures, self.by_key, self.held = [], {}, 0
+
+    def ask(self, connection, body):
+        connection.request("POST", "/sign", json.dumps(body), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        text = answer.read()
+        if answer.status != 200:
+            raise ValueError(f"{answer.status} {text!r} for {body['action']}")
+        return text
+
+    def once(self, connection, rng):
+        answer = json.loads(self.ask(connection, {"action": "get_certificates"}))
+        pem = base64.b64decode(answer["certificates"][0]).decode()
+        cert = base64.b64decode("".join(re.findall(r"^[^-].*$", pem, re.M)))
+        data = attributes(cert, hashlib.sha256(rng.randbytes(100)).digest())
+        # So that a rotation comes in between, for some.
+        held = rng.random() < 0.05
+        if held:
+            time.sleep(1.5)
+        signature = self.ask(connection, {
+            "action": "sign", "signature_type": "cades", "hash_algorithm": "sha256",
+            "data_to_be_signed": base64.b64encode(data).decode()})
+        name, modulus = self.certs[cert]
+        verify_rsa(modulus, signature, data)
+        with self.lock:
+            self.by_key[name] = self.by_key.get(name, 0) + 1
+            self.held += held
+
+    def run(self, number):
+        rng = random.Random(number)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        while not self.ending.is_set():
+            try:
+                self.once(connection, rng)
+            except Exception as e:  # pylint: disable=broad-except # each is a failure
+                with self.lock:
+                    self.failures.append(repr(e))
+                connection.close()
+
+
+def replace(path, text):
+    with open(path + ".new", "w", opener=lambda p, f: os.open(p, f, 0o600), encoding="ascii") as file:
+        file.write(text)
+    os.rename(path + ".new", path)
+
+
+def main(seconds, port, profiles, pin_file, set_pin, *keys):
+    keys = [key.split("=", 1) for key in keys]
+    keys = [(name, *rest.rsplit("=", 1)) for name, rest in keys]
+    certs = {der_of(cert): (name, modulus_of(cert)) for name, _, cert in keys}
+    clients = Clients(int(port), certs)
+    threads = [threading.Thread(target=clients.run, args=(i,)) for i in range(CLIENTS)]
+    with open(pin_file, encoding="ascii") as file:
+        pin = file.read().strip()
+    for thread in threads:
+        thread.start()
+    rotations = pins = 0
+    begin = time.monotonic()
+    while time.monotonic() - begin < int(seconds):
+        _, uri, cert = keys[rotations % len(keys)]
+        replace(profiles, json.dumps({"profiles": {"default": {"key": uri, "cert": cert}}}))
+        rotations += 1
+        if rotations % 3 == 0:
+            new = f"{random.SystemRandom().randrange(10 ** 8):08}"
+            subprocess.run([*set_pin.split(), pin, new], check=True, stdout=subprocess.DEVNULL)
+            replace(pin_file, new + "\n")
+            pin, pins = new, pins + 1
+        time.sleep(1)
+    clients.ending.set()
+    for thread in threads:
+        thread.join()
+    print(f"{sum(clients.by_key.values())} signatures, {clients.held} of which waited over a rotation; "
+          f"{rotations} rotations, {pins} of the PIN; by {clients.by_key}; {len(clients.failures)} failures")
+    for failure in clients.failures[:10]:
+        print(failure)
+    ok = not clients.failures and len(clients.by_key) == len(keys) and clients.held > 0
+    sys.exit(0 if ok else 1)
+
+
+main(*sys.argv[1:])
