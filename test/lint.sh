@@ -12,22 +12,26 @@ fail() {
 
 mapfile -t sources < <(git ls-files '*.c' '*.h')
 mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
-mapfile -t pages < <(git ls-files '*.1' '*.7')
+mapfile -t pages < <(git ls-files '*.1' '*.7' '*.8')
 
 clang-format --dry-run -Werror "${sources[@]}"
 shellcheck -x "${scripts[@]}"
 [ ${#pages[@]} = 0 ] || mandoc -T lint -W warning "${pages[@]}"
 
+# The top level stays: what a test leaves in the wrong place does not get in.
+top='^(\.|(CHANGELOG|CONTRIBUTING|PERFORMANCE|README|SECURITY)\.md$|LICENSE$|meson|(conf|examples|pkcs11|provider|test)/)'
+git ls-files | grep -vE "$top" && fail 'not for the top level'
+
 # Dependencies point one way, and nothing in the library writes to stdout.
 grep -nE 'EVP_|OSSL_|ERR_raise|openssl/' pkcs11/*.[ch] && fail 'pkcs11/ names OpenSSL'
 grep -nE '\b(printf|puts|putchar) ?\(' pkcs11/*.c provider/*.c && fail 'the library writes to stdout'
 lines=$(./test/count_code.py pkcs11/*.[ch] provider/*.[ch])
-[ "$lines" -lt 10500 ] || fail "pkcs11/ and provider/ have $lines lines of code; an afternoon is enough for 10,500"
-wc -l pkcs11/*.[ch] provider/*.[ch] examples/*.[ch] |
+[ "$lines" -lt 10700 ] || fail "pkcs11/ and provider/ have $lines lines of code; an afternoon is enough for 10,700"
+wc -l pkcs11/*.[ch] provider/*.[ch] examples/*.[ch] examples/*/*.[ch] |
     awk '$2 != "total" && $1 > 500 { print; bad = 1 } END { exit bad }' ||
     fail 'a file of more than 500 lines'
 
 [ -f build/compile_commands.json ] || meson setup build -Dwerror=true > /dev/null
-printf '%s\n' pkcs11/*.c provider/*.c examples/*.c \
+printf '%s\n' pkcs11/*.c provider/*.c examples/*.c examples/*/*.c \
     | xargs -P "$(nproc)" -n 4 clang-tidy -p build --quiet 2> /dev/null
 echo 'lint: ok'
