@@ -149,18 +149,18 @@ bool p11_module_restart(struct p11_module *module, unsigned long seen,
     p11_module_leave(module);
     if (there)
         return p11_module_generation(module) != seen;
-    why = forbidden(module);
-    if (why != NULL) {
-        impossible(module, why, err);
-        return true;
-    }
     if (!p11_open_lock())
         return false;
     /* Of those that wanted the same, the first one has done it for all. */
     if (p11_module_generation(module) == seen && !was_just_restarted(module)) {
-        atomic_fetch_add(&module->generation, 1);
-        restart(module, until, err);
-        clock_gettime(CLOCK_MONOTONIC, &module->restarted_at);
+        why = forbidden(module);
+        if (why != NULL) {
+            impossible(module, why, err);
+        } else {
+            atomic_fetch_add(&module->generation, 1);
+            restart(module, until, err);
+            clock_gettime(CLOCK_MONOTONIC, &module->restarted_at);
+        }
     }
     p11_open_unlock();
     return true;
