@@ -236,6 +236,17 @@ CK_RV p11_key_mend(struct p11_key *key, struct p11_session *session, CK_RV rv,
     return mended;
 }
 
+/*
+ * Private objects are not there for who is not logged in, or was not all the
+ * while: in and epoch are of before the search.
+ */
+static bool may_be_hidden(struct p11_key *key, struct p11_session *session,
+                          bool in, unsigned long epoch)
+{
+    return !in || p11_slot_epoch(key->slot) != epoch ||
+           p11_slot_forgot_us(key->slot, session);
+}
+
 /* Log in and find the key; request and seen are p11_slot_login()'s. */
 static CK_RV find_and_read(struct p11_key *key, struct p11_session *session,
                            const struct p11_pin_request *request,
@@ -243,6 +254,7 @@ static CK_RV find_and_read(struct p11_key *key, struct p11_session *session,
                            struct p11_error *err)
 {
     CK_RV rv = p11_slot_login(key->slot, session, request, seen, err);
+    bool in;
 
     if (p11_rv_info(rv)->class == P11_CLASS_SESSION &&
         p11_session_replace(key->slot, session, NULL) == CKR_OK) {
@@ -251,14 +263,13 @@ static CK_RV find_and_read(struct p11_key *key, struct p11_session *session,
     }
     for (int tries = 0; rv == CKR_OK; tries++) {
         found->epoch = p11_slot_epoch(key->slot);
+        in = p11_slot_is_logged_in(key->slot);
         rv = find_private(key, session, &found->handle, err);
         if (rv == CKR_OK)
             rv = read_private(key, session, found, err);
         if (rv == CKR_OK || tries >= p11_key_mends_max(rv))
             break;
-        /* Private objects are not there for who is not, or was not yet. */
-        if (rv == P11_NO_KEY && (p11_slot_epoch(key->slot) != found->epoch ||
-                                 p11_slot_forgot_us(key->slot, session)))
+        if (rv == P11_NO_KEY && may_be_hidden(key, session, in, found->epoch))
             rv = CKR_USER_NOT_LOGGED_IN;
         rv = p11_key_mend(key, session, rv, found->epoch, err);
     }

@@ -422,6 +422,17 @@ bool p11_slot_forgot_us(struct p11_slot *slot,
                             info.state != CKS_RO_USER_FUNCTIONS);
 }
 
+bool p11_slot_is_logged_in(struct p11_slot *slot)
+{
+    bool in;
+
+    pthread_mutex_lock(&slot->lock);
+    in = slot->login == P11_LOGGED_IN ||
+         (slot->token.flags & CKF_LOGIN_REQUIRED) == 0;
+    pthread_mutex_unlock(&slot->lock);
+    return in;
+}
+
 unsigned long p11_slot_epoch(struct p11_slot *slot)
 {
     unsigned long epoch;

@@ -67,6 +67,9 @@ void p11_slot_refuse_pin(struct p11_slot *slot, const struct p11_pin *pin);
 bool p11_slot_forgot_us(struct p11_slot *slot,
                         const struct p11_session *session);
 
+/* Whether nothing is hidden from us that a login would show.  Never blocks. */
+bool p11_slot_is_logged_in(struct p11_slot *slot);
+
 /* The slot's epoch, once a login that is under way has ended. */
 unsigned long p11_slot_epoch(struct p11_slot *slot);
 

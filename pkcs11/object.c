@@ -120,24 +120,12 @@ static CK_RV find(const struct p11_session *session,
     return CKR_OK;
 }
 
-/* Whether nothing is hidden from us that a login would show. */
-static bool is_logged_in(struct p11_slot *slot)
-{
-    bool in;
-
-    pthread_mutex_lock(&slot->lock);
-    in = slot->login == P11_LOGGED_IN ||
-         (slot->token.flags & CKF_LOGIN_REQUIRED) == 0;
-    pthread_mutex_unlock(&slot->lock);
-    return in;
-}
-
 /* As p11_key_mend(), but who was not logged in stays so. */
 static CK_RV mend(struct p11_slot *slot, struct p11_session *session, CK_RV rv,
                   unsigned long seen, struct p11_error *err)
 {
     enum p11_class class = p11_rv_info(rv)->class;
-    bool in = is_logged_in(slot);
+    bool in = p11_slot_is_logged_in(slot);
 
     if (class < P11_CLASS_BUSY || (class == P11_CLASS_LOGIN && !in))
         return rv;
@@ -187,7 +175,7 @@ static CK_RV search(struct p11_session *session, const struct p11_query *query,
     bool always = query->login == P11_LOGIN_ALWAYS, refused;
     CK_RV rv = try_search(session, query, always, objects, err);
 
-    objects->without_login = !is_logged_in(objects->slot);
+    objects->without_login = !p11_slot_is_logged_in(objects->slot);
     refused = rv == CKR_USER_NOT_LOGGED_IN;
     if (always || !objects->without_login || (rv != CKR_OK && !refused) ||
         objects->count > 0)

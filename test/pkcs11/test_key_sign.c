@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "../../pkcs11/login.h"
 #include "../../pkcs11/session.h"
 #include "fixture.h"
 
@@ -386,6 +387,54 @@ test_key_is_not_called_missing_while_the_login_is_unknown(void **state)
     f->fake->before = NULL;
 }
 
+/* Another thread's part in a storm, played by the calls of this one. */
+struct storm {
+    struct fixture *f;
+    struct p11_session session;
+    bool lost, found; /* the login */
+};
+
+static void lose_and_find_the_login(struct fake *fake, const char *function,
+                                    void *arg)
+{
+    struct storm *storm = arg;
+    struct p11_slot *slot = fixture_slot(storm->f);
+
+    if (!storm->lost && strcmp(function, "C_GetAttributeValue") == 0) {
+        storm->lost = true;
+        fake_lose(fake, FAKE_LOGIN);
+        fake_fail(fake, "C_Login", CKR_FUNCTION_FAILED, 1, 1);
+        assert_int_not_equal(p11_slot_login(slot, &storm->session, NULL,
+                                            p11_slot_epoch(slot), NULL),
+                             CKR_OK);
+    } else if (storm->lost && !storm->found &&
+               strcmp(function, "C_FindObjectsFinal") == 0) {
+        storm->found = true;
+        assert_int_equal(p11_slot_login(slot, &storm->session, NULL, 0, NULL),
+                         CKR_OK);
+    }
+}
+
+/* It is there again when the search has ended, and was not while it ran. */
+static void
+test_key_is_not_called_missing_when_another_thread_logged_in(void **state)
+{
+    struct fixture *f = *state;
+    struct storm storm = { .f = f };
+
+    fake_lose(f->fake, EVERYTHING);
+    assert_int_equal(f->module->fl->C_OpenSession(fixture_slot(f)->id,
+                                                  CKF_SERIAL_SESSION, NULL,
+                                                  NULL, &storm.session.handle),
+                     CKR_OK);
+    fake_fail(f->fake, "C_GetAttributeValue", CKR_FUNCTION_FAILED, 1, 1);
+    f->fake->before = lose_and_find_the_login;
+    f->fake->before_arg = &storm;
+    assert_signs(f);
+    assert_true(storm.found);
+    f->fake->before = NULL;
+}
+
 /*
  * A restarted token numbers its objects anew: the handle of before may be
  * another key's.  The login may be there, made by another thread or the
@@ -432,6 +481,7 @@ int main(void)
         TEST_KEY(test_another_key_under_the_name_does_not_sign),
         TEST_KEY(test_key_that_is_gone_or_doubled_after_a_loss_is_told),
         TEST_KEY(test_key_is_not_called_missing_while_the_login_is_unknown),
+        TEST_KEY(test_key_is_not_called_missing_when_another_thread_logged_in),
         TEST_KEY(test_handle_that_became_another_keys_is_not_signed_with),
     };
 
