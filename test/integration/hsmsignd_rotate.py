@@ -5,7 +5,7 @@
     hsmsignd_rotate.py SECONDS PORT PROFILES PIN-FILE SET-PIN NAME=URI=CERT...
 
 Each second another of the keys becomes that of the profile "default", by a new
-file PROFILES, and each third second the token's PIN is changed, by the command
+file PROFILES, and the token's PIN is changed, by the command
 SET-PIN OLD NEW, and PIN-FILE with it.  Meanwhile CLIENTS do what Document
 Engine does for cades: ask for the certificate, have attributes signed that name
 it, and verify the signature by that certificate's key.
@@ -122,23 +122,22 @@ def main(seconds, port, profiles, pin_file, set_pin, *keys):
         pin = file.read().strip()
     for thread in threads:
         thread.start()
-    rotations = pins = 0
+    rotations = 0
     begin = time.monotonic()
     while time.monotonic() - begin < int(seconds):
         _, uri, cert = keys[rotations % len(keys)]
         replace(profiles, json.dumps({"profiles": {"default": {"key": uri, "cert": cert}}}))
         rotations += 1
-        if rotations % 3 == 0:
-            new = f"{random.SystemRandom().randrange(10 ** 8):08}"
-            subprocess.run([*set_pin.split(), pin, new], check=True, stdout=subprocess.DEVNULL)
-            replace(pin_file, new + "\n")
-            pin, pins = new, pins + 1
+        new = f"{random.SystemRandom().randrange(10 ** 8):08}"
+        subprocess.run([*set_pin.split(), pin, new], check=True, stdout=subprocess.DEVNULL)
+        replace(pin_file, new + "\n")
+        pin = new
         time.sleep(1)
     clients.ending.set()
     for thread in threads:
         thread.join()
     print(f"{sum(clients.by_key.values())} signatures, {clients.held} of which waited over a rotation; "
-          f"{rotations} rotations, {pins} of the PIN; by {clients.by_key}; {len(clients.failures)} failures")
+          f"{rotations} rotations; by {clients.by_key}; {len(clients.failures)} failures")
     for failure in clients.failures[:10]:
         print(failure)
     ok = not clients.failures and len(clients.by_key) == len(keys) and clients.held > 0
