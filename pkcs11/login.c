@@ -14,6 +14,14 @@
 
 #define PIN_PAUSE 50 /* ms, in wait_for_pin() */
 
+static long now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 /* PKCS #11 v2.40, 5.6: a NULL PIN asks at the token's own PIN pad. */
 static bool has_pin_pad(const struct p11_slot *slot)
 {
@@ -113,37 +121,40 @@ static void remember_source(struct p11_slot *slot,
 }
 
 /* If the source has another PIN by now, and not a refused one, that. */
-static void renew(struct p11_slot *slot, struct p11_pin **pin)
+static bool renew(struct p11_slot *slot, struct p11_pin **pin)
 {
     const struct p11_pin_request request = { .config = &slot->source };
     struct p11_pin *fresh;
 
     if (slot->source.kind == P11_PIN_NONE ||
         p11_pin_get(&request, slot->label, &fresh, NULL) != CKR_OK)
-        return;
+        return false;
     if (p11_pin_equal(fresh, *pin) || check_pin(slot, fresh, NULL) != CKR_OK) {
         p11_pin_free(fresh);
-        return;
+        return false;
     }
     p11_log(P11_LOG_INFO, "%s: %s has another PIN now", slot->where,
             slot->source.origin);
     *pin = fresh;
+    return true;
 }
 
 /*
- * The PIN to try: the one that was good before, else what request gives.
- * request is NULL when there is nobody to ask any more, but for the source.
+ * The PIN to try: the one that was good before, else what request gives: then
+ * it is fresh, and the caller's.  request is NULL when there is nobody to ask
+ * any more, but for the source.
  */
 static CK_RV choose_pin(struct p11_slot *slot,
                         const struct p11_pin_request *request,
-                        struct p11_pin **pin, struct p11_error *err)
+                        struct p11_pin **pin, bool *fresh,
+                        struct p11_error *err)
 {
     const struct p11_pin_request again = { .config = &slot->source };
     CK_RV rv;
 
     *pin = good_pin(slot);
     if (*pin != NULL) {
-        renew(slot, pin);
+        *fresh = renew(slot, pin);
         return CKR_OK;
     }
     rv = refused_before(slot, NULL);
@@ -155,6 +166,7 @@ static CK_RV choose_pin(struct p11_slot *slot,
         if (rv != CKR_OK)
             p11_pin_free(*pin);
     }
+    *fresh = rv == CKR_OK;
     return rv;
 }
 
@@ -184,28 +196,25 @@ static void remember_refused(struct p11_slot *slot, struct p11_refused *refused,
         slot->pin = NULL;
     }
     remember(slot, refused, pin, rv);
-    /* So that the next load asks for another one. */
-    if (slot->login == P11_LOGGED_IN)
-        slot->login = P11_LOGGED_OUT;
 }
 
 /*
- * Call C_Login and remember what it says about the PIN: the slot's, or one
- * that is ours and for CKU_USER.
+ * Call C_Login and remember what it says about the PIN: the slot's, or a fresh
+ * one, which is the slot's or the list's afterwards, or freed.
  */
 static CK_RV try_pin(struct p11_slot *slot, const struct p11_session *session,
-                     CK_USER_TYPE user, struct p11_pin *pin, const char *where,
-                     struct p11_error *err)
+                     CK_USER_TYPE user, struct p11_pin *pin, bool fresh,
+                     const char *where, struct p11_error *err)
 {
     /* Beforehand: a refusal that is not remembered costs another try. */
     struct p11_refused *refused = calloc(1, sizeof(*refused));
     const unsigned char *bytes = NULL;
     size_t len = 0;
-    bool ours, enough;
+    bool enough;
     CK_RV rv;
 
     if (refused == NULL) {
-        if (pin != good_pin(slot))
+        if (fresh)
             p11_pin_free(pin);
         return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a login");
     }
@@ -216,34 +225,43 @@ static CK_RV try_pin(struct p11_slot *slot, const struct p11_session *session,
     if (user == CKU_USER && rv == CKR_USER_ALREADY_LOGGED_IN)
         rv = CKR_OK;
     pthread_mutex_lock(&slot->lock);
-    ours = user == CKU_USER && slot->pin != pin;
-    if (rv == CKR_OK && ours) {
-        if (slot->pin != NULL) {
-            /* Another thread may be reading it. */
-            remember(slot, refused, slot->pin, CKR_OK);
-            refused = NULL;
-        }
+    if (rv == CKR_OK && fresh) {
+        p11_pin_free(slot->pin);
         slot->pin = pin;
         slot->unsure_logins = 0;
-    } else if (p11_rv_info(rv)->class == P11_CLASS_PIN && pin != NULL &&
-               (ours || slot->pin == pin)) {
+    } else if (p11_rv_info(rv)->class == P11_CLASS_PIN && pin != NULL) {
         remember_refused(slot, refused, pin, rv);
         refused = NULL;
-    } else if (rv != CKR_OK && ours) {
+    } else if (rv != CKR_OK && fresh) {
         p11_pin_free(pin);
         slot->unsure_logins++;
     }
-    enough = slot->unsure_logins >= UNSURE_LOGINS_MAX;
+    enough = fresh && slot->unsure_logins >= UNSURE_LOGINS_MAX;
     pthread_mutex_unlock(&slot->lock);
     free(refused);
     if (rv == CKR_OK)
         return rv;
     p11_error_call(err, rv, "C_Login", where);
     /* Said as it is, but tried again by nobody. */
-    return ours && enough && p11_rv_info(rv)->class >= P11_CLASS_BUSY
+    return enough && p11_rv_info(rv)->class >= P11_CLASS_BUSY
                ? p11_error_set(err, P11_LOGIN, "%s",
                                err != NULL ? err->text : "")
                : rv;
+}
+
+/* Another PIN, after one was refused: that may have been the last but one. */
+static CK_RV try_another(struct p11_slot *slot,
+                         const struct p11_session *session, CK_USER_TYPE user,
+                         struct p11_pin *pin, bool fresh, const char *where,
+                         struct p11_error *err)
+{
+    CK_RV rv = check_token(slot, err);
+
+    if (rv == CKR_OK)
+        return try_pin(slot, session, user, pin, fresh, where, err);
+    if (fresh)
+        p11_pin_free(pin);
+    return rv;
 }
 
 /*
@@ -256,14 +274,16 @@ static CK_RV wait_for_pin(struct p11_slot *slot,
 {
     const struct timespec pause = { 0, PIN_PAUSE * 1000000L };
     const struct p11_pin_request again = { .config = &slot->source };
+    const long end = now_ms() + (long)slot->module->deadline;
     struct p11_pin *pin;
 
-    for (unsigned long ms = 0; ms < slot->module->deadline; ms += PIN_PAUSE) {
+    while (now_ms() < end) {
         (void)nanosleep(&pause, NULL);
         if (p11_pin_get(&again, slot->label, &pin, NULL) != CKR_OK)
             continue;
         if (check_pin(slot, pin, NULL) == CKR_OK)
-            return try_pin(slot, session, CKU_USER, pin, slot->where, err);
+            return try_another(slot, session, CKU_USER, pin, true, slot->where,
+                               err);
         p11_pin_free(pin);
     }
     return rv;
@@ -274,8 +294,8 @@ static CK_RV login_now(struct p11_slot *slot, const struct p11_session *session,
                        const struct p11_pin_request *request,
                        struct p11_error *err)
 {
-    struct p11_pin *pin = NULL;
-    bool asked = good_pin(slot) == NULL;
+    struct p11_pin *good = good_pin(slot), *pin = NULL;
+    bool fresh = false;
     CK_RV rv = CKR_OK;
 
     if (request == NULL)
@@ -285,17 +305,18 @@ static CK_RV login_now(struct p11_slot *slot, const struct p11_session *session,
             0)
         rv = check_token(slot, err);
     if (rv == CKR_OK && !has_pin_pad(slot))
-        rv = choose_pin(slot, request, &pin, err);
+        rv = choose_pin(slot, request, &pin, &fresh, err);
     if (rv != CKR_OK)
         return rv;
-    rv = try_pin(slot, session, CKU_USER, pin, slot->where, err);
+    rv = try_pin(slot, session, CKU_USER, pin, fresh, slot->where, err);
     /* A new PIN that is wrong does not cost the good one. */
-    if (p11_rv_info(rv)->class == P11_CLASS_PIN && good_pin(slot) != NULL)
-        rv = try_pin(slot, session, CKU_USER, good_pin(slot), slot->where, err);
-    if (p11_rv_info(rv)->class == P11_CLASS_PIN && request == NULL &&
+    if (p11_rv_info(rv)->class == P11_CLASS_PIN && fresh && good != NULL)
+        rv =
+            try_another(slot, session, CKU_USER, good, false, slot->where, err);
+    if (rv == CKR_PIN_INCORRECT && request == NULL &&
         slot->source.kind == P11_PIN_FILE)
         rv = wait_for_pin(slot, session, rv, err);
-    if (rv == CKR_OK && request != NULL && asked)
+    if (rv == CKR_OK && request != NULL && good == NULL)
         remember_source(slot, request);
     return rv;
 }
@@ -304,6 +325,27 @@ static void login_wait(struct p11_slot *slot)
 {
     while (slot->login == P11_LOGIN_BUSY)
         pthread_cond_wait(&slot->login_done, &slot->lock);
+}
+
+/* Be the only one with the slot's PINs; returns the state of before. */
+static enum p11_login_state login_begin(struct p11_slot *slot)
+{
+    enum p11_login_state before;
+
+    pthread_mutex_lock(&slot->lock);
+    login_wait(slot);
+    before = slot->login;
+    slot->login = P11_LOGIN_BUSY;
+    pthread_mutex_unlock(&slot->lock);
+    return before;
+}
+
+static void login_end(struct p11_slot *slot, enum p11_login_state state)
+{
+    pthread_mutex_lock(&slot->lock);
+    slot->login = state;
+    pthread_cond_broadcast(&slot->login_done);
+    pthread_mutex_unlock(&slot->lock);
 }
 
 CK_RV p11_slot_login(struct p11_slot *slot, const struct p11_session *session,
@@ -327,10 +369,7 @@ CK_RV p11_slot_login(struct p11_slot *slot, const struct p11_session *session,
     if (done)
         return CKR_OK;
     rv = login_now(slot, session, request, err);
-    pthread_mutex_lock(&slot->lock);
-    slot->login = rv == CKR_OK ? P11_LOGGED_IN : P11_LOGGED_OUT;
-    pthread_cond_broadcast(&slot->login_done);
-    pthread_mutex_unlock(&slot->lock);
+    login_end(slot, rv == CKR_OK ? P11_LOGGED_IN : P11_LOGGED_OUT);
     return rv;
 }
 
@@ -354,9 +393,8 @@ CK_RV p11_slot_change_pin(struct p11_slot *slot,
 
     if (copy == NULL)
         return p11_error_set(err, CKR_HOST_MEMORY, "no memory for a PIN");
+    (void)login_begin(slot);
     pthread_mutex_lock(&slot->lock);
-    login_wait(slot);
-    slot->login = P11_LOGIN_BUSY;
     slot->epoch++;
     forget_refused(slot);
     pthread_mutex_unlock(&slot->lock);
@@ -369,10 +407,7 @@ CK_RV p11_slot_change_pin(struct p11_slot *slot,
         p11_pin_free(copy);
     }
     rv = P11_CALL(slot->module->fl, C_Logout, session->handle);
-    pthread_mutex_lock(&slot->lock);
-    slot->login = P11_LOGGED_OUT;
-    pthread_cond_broadcast(&slot->login_done);
-    pthread_mutex_unlock(&slot->lock);
+    login_end(slot, P11_LOGGED_OUT);
     return rv == CKR_OK || rv == CKR_USER_NOT_LOGGED_IN
                ? CKR_OK
                : p11_error_call(err, rv, "C_Logout", slot->where);
@@ -398,14 +433,25 @@ CK_RV p11_slot_login_context(struct p11_slot *slot,
                              const struct p11_session *session,
                              const char *where, struct p11_error *err)
 {
+    /* One at a time: else many threads send a PIN that is refused. */
+    enum p11_login_state before = login_begin(slot);
     struct p11_pin *pin = good_pin(slot);
-    CK_RV rv = refused_before(slot, NULL);
+    bool fresh;
+    CK_RV rv;
 
-    if (pin == NULL && !has_pin_pad(slot))
-        return rv != CKR_OK ? not_repeated(rv, where, err)
-                            : p11_error_set(err, P11_NO_PIN, "%s: %s", where,
-                                            p11_rv_info(P11_NO_PIN)->fix);
-    return try_pin(slot, session, CKU_CONTEXT_SPECIFIC, pin, where, err);
+    if (pin != NULL || has_pin_pad(slot)) {
+        rv = try_pin(slot, session, CKU_CONTEXT_SPECIFIC, pin, false, where,
+                     err);
+    } else {
+        rv = choose_pin(slot, NULL, &pin, &fresh, err);
+        if (rv == CKR_OK)
+            rv = try_another(slot, session, CKU_CONTEXT_SPECIFIC, pin, fresh,
+                             where, err);
+    }
+    /* After a refusal the next load asks for another one. */
+    login_end(slot, p11_rv_info(rv)->class == P11_CLASS_PIN ? P11_LOGGED_OUT
+                                                            : before);
+    return rv;
 }
 
 bool p11_slot_forgot_us(struct p11_slot *slot,

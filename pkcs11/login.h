@@ -22,7 +22,7 @@
  *          or a fork did; then C_Login is called only if nobody has done so
  *          since.
  *
- * Returns CKR_OK; P11_NO_PIN, P11_PIN_SOURCE; CKR_PIN_INCORRECT,
+ * Returns CKR_OK; P11_NO_PIN, P11_PIN_SOURCE; P11_LAST_TRY, CKR_PIN_INCORRECT,
  * CKR_PIN_LOCKED or what else C_Login answered.  Blocks, for a person if the
  * PIN is asked for.
  */
@@ -32,8 +32,9 @@ CK_RV p11_slot_login(struct p11_slot *slot, const struct p11_session *session,
 
 /*
  * C_Login(CKU_CONTEXT_SPECIFIC), for CKA_ALWAYS_AUTHENTICATE, with the PIN
- * that logged in.  Returns as p11_slot_login() does; a PIN that is refused
- * here is not sent again either.
+ * that logged in, or after that was refused, with what the file or command
+ * that gave it has now.  Returns as p11_slot_login() does; a PIN that is
+ * refused here is not sent again either, and one thread at a time calls this.
  */
 CK_RV p11_slot_login_context(struct p11_slot *slot,
                              const struct p11_session *session,

@@ -55,13 +55,13 @@ struct p11_slot {
     atomic_ulong epoch; /* may be read without the lock */
     enum p11_login_state login;
     pthread_cond_t login_done;
-    struct p11_pin *pin; /* that logged in, for recovery and children */
-    /* A file or command that it came from; for who is P11_LOGIN_BUSY. */
+    /* That logged in, for recovery and children; for who is P11_LOGIN_BUSY. */
+    struct p11_pin *pin;
+    /* A file or command that it came from; the same. */
     struct p11_pin_source source;
     /* C_Login with a PIN that never did, which failed without a word on it. */
     unsigned unsure_logins;
-    /* A PIN that was one of these two is freed with the slot only. */
-    struct p11_refused *refused;
+    struct p11_refused *refused; /* freed with the slot only */
 
     struct p11_session *idle; /* last in, first out */
     unsigned long idle_count, open_count, lent_count;

@@ -436,6 +436,69 @@ static void test_login_waits_for_the_file_when_the_pin_was_changed(void **state)
     unlink(path);
 }
 
+/* Each PIN of these would be one more refusal: who knows the right one has it.
+ */
+static void test_last_try_is_left_though_the_file_has_another_pin(void **state)
+{
+    static const struct {
+        unsigned bad_pins; /* before */
+        const char *later; /* in the file, after a while */
+    } cases[] = { { 1, NULL }, { 0, "second" } };
+    struct fixture *f = *state;
+    char path[] = "/tmp/pin-XXXXXX";
+    pthread_t thread;
+
+    fixture_close(f);
+    f->config.deadline = 60000;
+    fixture_open(f);
+    f->fake->slots[0].pin_tries = 3;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        memcpy(f->fake->slots[0].pin, PIN, sizeof(PIN));
+        f->fake->slots[0].bad_pins = 0;
+        load_from_file(f, path);
+        f->fake->slots[0].bad_pins = cases[i].bad_pins;
+        memcpy(f->fake->slots[0].pin, "changed", 8);
+        write_pin(path, "wrong");
+        if (cases[i].later != NULL)
+            assert_int_equal(pthread_create(&thread, NULL, write_later, path),
+                             0);
+        assert_rv(f, fixture_sign(f->key, LABEL, &f->err), P11_LAST_TRY);
+        assert_int_equal(f->fake->slots[0].bad_pins, 2);
+        if (cases[i].later != NULL)
+            pthread_join(thread, NULL);
+        p11_key_free(f->key);
+        f->key = NULL;
+        fixture_close(f);
+        fixture_open(f);
+    }
+    unlink(path);
+}
+
+/* CKA_ALWAYS_AUTHENTICATE: the login itself is not lost. */
+static void
+test_pin_for_one_signature_is_the_one_that_the_file_has_now(void **state)
+{
+    static const CK_BBOOL yes = CK_TRUE;
+    struct fixture *f = *state;
+    char path[] = "/tmp/pin-XXXXXX";
+
+    fake_set_attribute(f->fake, f->pair.private_key, CKA_ALWAYS_AUTHENTICATE,
+                       &yes, sizeof(yes));
+    load_from_file(f, path);
+    assert_signs(f);
+    memcpy(f->fake->slots[0].pin, "second", 7);
+    for (int i = 0; i < 3; i++)
+        assert_rv(f, fixture_sign(f->key, LABEL, &f->err), CKR_PIN_INCORRECT);
+    assert_int_equal(f->fake->slots[0].bad_pins, 1);
+    write_pin(path, "second");
+    for (int i = 0; i < 3; i++)
+        assert_signs(f);
+    assert_int_equal(f->fake->slots[0].bad_pins, 0);
+    fake_lose(f->fake, FAKE_SESSIONS | FAKE_LOGIN | FAKE_HANDLES);
+    assert_signs(f);
+    unlink(path);
+}
+
 /*
  * The file was changed first, and the PIN in it refused; once the old one is,
  * too, the token's has changed, and that refusal says nothing any more.
@@ -531,6 +594,8 @@ int main(void)
         TEST_OPEN(test_next_login_takes_the_pin_that_the_file_has_now),
         TEST_OPEN(test_file_with_a_wrong_pin_costs_one_try_and_no_login),
         TEST_OPEN(test_login_waits_for_the_file_when_the_pin_was_changed),
+        TEST_OPEN(test_last_try_is_left_though_the_file_has_another_pin),
+        TEST_OPEN(test_pin_for_one_signature_is_the_one_that_the_file_has_now),
         TEST_OPEN(test_pin_that_came_too_early_is_tried_again),
         TEST_OPEN(test_pin_that_was_refused_waits_for_another_in_the_file),
         TEST_OPEN(test_pin_does_not_go_to_a_token_in_the_place_of_another),

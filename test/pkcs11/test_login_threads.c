@@ -189,6 +189,85 @@ static void test_pin_that_was_changed_costs_one_try_in_all_threads(void **state)
     assert_int_equal(fake_count(f->fake, "C_Login"), 1);
 }
 
+static const CK_BBOOL yes = CK_TRUE;
+
+/* Each signature sends it: the first one that is refused is the last. */
+static void
+test_changed_pin_for_one_signature_costs_one_try_in_all_threads(void **state)
+{
+    struct fixture *f = *state;
+
+    fake_set_attribute(f->fake, f->pair.private_key, CKA_ALWAYS_AUTHENTICATE,
+                       &yes, sizeof(yes));
+    assert_rv(f, fixture_load(f, URI, PIN, &f->key, &f->err), CKR_OK);
+    fake_calls_reset(f->fake);
+    memcpy(f->fake->slots[0].pin, "9999", 5);
+    f->fake->before = slow_login;
+    fixture_threads(f, THREADS, sign_until_refused);
+    fixture_assert_no_failure(f);
+    assert_int_equal(fake_count(f->fake, "C_Login"), 1);
+}
+
+/*
+ * Thread 1 signs with such a key and a PIN that is refused now; thread 0 is at
+ * that moment logging in again, with the same one.  Its answer is no news of
+ * the PIN, whatever it is.
+ */
+static void hold_the_login(struct fake *fake, const char *function, void *arg)
+{
+    (void)fake;
+    (void)arg;
+    if (fixture_thread_number() == 0 && strcmp(function, "C_Login") == 0) {
+        latch_open(&shared.first);
+        (void)latch_wait(&shared.second, 300);
+    }
+    if (fixture_thread_number() == 1 && strcmp(function, "C_SignInit") == 0)
+        (void)latch_wait(&shared.first, 2000);
+}
+
+static void sign_with_either(struct fixture *f, size_t i)
+{
+    struct p11_error err = { 0 };
+
+    if (i == 0) {
+        (void)fixture_sign(f->key, LABEL, &err);
+        return;
+    }
+    if (fixture_sign(f->key, LABEL, &err) != CKR_PIN_INCORRECT)
+        fixture_failed(f, "thread 1", &err);
+    latch_open(&shared.second);
+}
+
+static void test_pin_has_one_owner_though_two_threads_send_it(void **state)
+{
+    static const CK_RV answers[] = { CKR_USER_ALREADY_LOGGED_IN,
+                                     CKR_DEVICE_ERROR, CKR_PIN_INCORRECT };
+    struct fixture *f = *state;
+
+    fake_set_attribute(f->fake, f->pair.private_key, CKA_ALWAYS_AUTHENTICATE,
+                       &yes, sizeof(yes));
+    for (size_t i = 0; i < COUNT(answers); i++) {
+        memset(&shared, 0, sizeof(shared));
+        memcpy(f->fake->slots[0].pin, PIN, sizeof(PIN));
+        assert_rv(f, fixture_load(f, URI, PIN, &f->key, &f->err), CKR_OK);
+        memcpy(f->fake->slots[0].pin, "9999", 5);
+        f->fake->before = hold_the_login;
+        fake_fail(f->fake, "C_SignInit", CKR_USER_NOT_LOGGED_IN, 1, 1);
+        fake_fail(f->fake, "C_Login", answers[i], 1, 1);
+        fixture_threads(f, 2, sign_with_either);
+        fixture_assert_no_failure(f);
+        f->fake->before = NULL;
+        fake_fail_none(f->fake);
+        p11_key_free(f->key);
+        assert_rv(f, fixture_load(f, URI, "9999", &f->key, &f->err), CKR_OK);
+        assert_signs(f);
+        p11_key_free(f->key);
+        f->key = NULL;
+        fixture_close(f);
+        fixture_open(f);
+    }
+}
+
 /*
  * Thread 0 signs with a key that wants the PIN each time; thread 1 is at that
  * moment logging in again.  The PIN is there for both.
@@ -225,7 +304,6 @@ static void test_pin_for_one_signature_is_there_during_a_login(void **state)
 {
     struct fixture *f = *state;
     struct fake_call call;
-    static const CK_BBOOL yes = CK_TRUE;
 
     fake_set_attribute(f->fake, f->pair.private_key, CKA_ALWAYS_AUTHENTICATE,
                        &yes, sizeof(yes));
@@ -249,6 +327,9 @@ int main(void)
         LOGIN_TEST(test_many_threads_ask_one_person_once),
         LOGIN_TEST(test_login_that_is_lost_is_made_again_once),
         LOGIN_TEST(test_pin_that_was_changed_costs_one_try_in_all_threads),
+        LOGIN_TEST(
+            test_changed_pin_for_one_signature_costs_one_try_in_all_threads),
+        LOGIN_TEST(test_pin_has_one_owner_though_two_threads_send_it),
         LOGIN_TEST(test_pin_for_one_signature_is_there_during_a_login),
     };
 
