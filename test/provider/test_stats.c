@@ -71,6 +71,25 @@ static void test_numbers_are_of_what_happened(void **state)
     OSSL_LIB_CTX_free(ctx);
 }
 
+/* An RSA key of SoftHSM lacks what every key is asked for; and so on. */
+static void test_answers_that_are_no_failures_are_not_counted(void **state)
+{
+    static const char *const names[] = {
+        "hsmsign-errors-session", "hsmsign-errors-busy",
+        "hsmsign-errors-device", "hsmsign-errors-pin", "hsmsign-errors-other"
+    };
+    OSSL_LIB_CTX *ctx = fixture_softhsm(FIXTURE_PIN);
+    OSSL_PROVIDER *provider = OSSL_PROVIDER_load(ctx, "hsmsign");
+    EVP_PKEY *key = fixture_key(ctx, "rsa2048");
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(names); i++)
+        assert_int_equal(number(provider, names[i]), 0);
+    EVP_PKEY_free(key);
+    OSSL_PROVIDER_unload(provider);
+    OSSL_LIB_CTX_free(ctx);
+}
+
 /* Before the first URI there is no module, and nothing to count. */
 static void test_provider_without_a_module_has_no_sessions(void **state)
 {
@@ -87,6 +106,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_provider_without_a_module_has_no_sessions),
+        cmocka_unit_test(test_answers_that_are_no_failures_are_not_counted),
         cmocka_unit_test(test_numbers_are_of_what_happened),
     };
 
