@@ -167,8 +167,10 @@ CK_RV prov_key_check_again(struct prov_key *key, const struct prov_signed *made,
 {
     const char *where = p11_key_where(key->token_key);
     EVP_PKEY *pub = prov_key_public(key);
-    /* An RSA key's modulus was compared when it was found. */
-    bool needed = pub != NULL && (key->alg->key_type != CKK_RSA || key->pinned);
+    /* A modulus was compared when it was found. */
+    bool needed = pub != NULL && (p11_attrs_get(p11_key_attrs(key->token_key),
+                                                CKA_MODULUS) == NULL ||
+                                  key->pinned);
     int ok = needed ? prov_signed_verifies(key, pub, made) : 1;
 
     if (ok == 0)

@@ -392,6 +392,10 @@ CK_RV prov_sign(struct prov_key *key, const struct sig_params *params,
     /* PKCS #11 v2.40, 2.1.11 and 2.3.1: exactly this much. */
     in.size =
         alg->encode != NULL ? 2 * ec_order_size(key) : prov_sign_size(key);
+    if (alg->pad != 0 && in.size > sizeof(block))
+        return p11_error_set(
+            err, P11_KEY_UNUSABLE, "%s: a modulus of %zu bytes; %zu are taken",
+            p11_key_where(key->token_key), in.size, sizeof(block));
     if (alg->prepare != NULL)
         rv = alg->prepare(key, params, &in, err);
     if (rv != CKR_OK)
