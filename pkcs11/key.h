@@ -93,7 +93,7 @@ CK_MECHANISM_TYPE p11_key_mechanism(const struct p11_key *key,
  *
  * mechanism by the standard's number
  * in, len   what the mechanism takes, in bytes
- * sig       buffer for the signature
+ * sig       buffer for the signature, apart from in: it is cleared first
  * sig_len   its size in bytes; receives the signature's
  *
  * If the token has lost session, login or handle since, each is made anew and

@@ -3,7 +3,6 @@
  * One signature with a key: two calls, and what has to be done again if the
  * token has lost something meanwhile.
  */
-#include <stdint.h>
 #include <string.h>
 #include "calls.h"
 #include "key.h"
@@ -19,18 +18,6 @@ struct signing {
     CK_ULONG sig_len; /* the buffer's size, then the signature's */
     unsigned retries;
 };
-
-/*
- * What was there must not be published where the token writes less than it
- * says; but some callers have there what is to be signed.
- */
-static void clear(const struct signing *op)
-{
-    uintptr_t in = (uintptr_t)op->in, sig = (uintptr_t)op->sig;
-
-    if (in >= sig + op->sig_len || sig >= in + op->len)
-        memset(op->sig, 0, op->sig_len);
-}
 
 static CK_RV sign_once(struct p11_key *key, struct p11_session *session,
                        CK_OBJECT_HANDLE handle, struct signing *op,
@@ -48,7 +35,8 @@ static CK_RV sign_once(struct p11_key *key, struct p11_session *session,
         if (rv != CKR_OK)
             return rv;
     }
-    clear(op);
+    /* What was there must not be published if the token writes less. */
+    memset(op->sig, 0, op->sig_len);
     rv = P11_CALL(fl, C_Sign, session->handle, (CK_BYTE *)op->in,
                   (CK_ULONG)op->len, op->sig, &sig_len);
     if (rv != CKR_OK)
@@ -80,7 +68,9 @@ static CK_RV sign_with(struct p11_key *key, struct p11_session *session,
         rv = CKR_OK;
         if (!p11_key_handle(key, &handle, &epoch)) {
             rv = p11_key_find_again(key, session, epoch, err);
-            p11_key_handle(key, &handle, &epoch);
+            if (!p11_key_handle(key, &handle, &epoch) && rv == CKR_OK)
+                rv = p11_error_call(err, CKR_KEY_HANDLE_INVALID,
+                                    "C_FindObjects", key->where);
         }
         lost = rv;
         if (rv == CKR_OK) {

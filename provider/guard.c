@@ -103,32 +103,43 @@ static CK_RV verify(struct prov_key *key, const struct prov_signed *made,
     return CKR_OK;
 }
 
-CK_RV prov_sign_guarded(struct prov_key *key, const struct sig_params *params,
-                        const unsigned char *in, size_t len, unsigned char *sig,
-                        size_t size, size_t *sig_len, struct p11_error *err)
+/* As hsmsign-verify and hsmsign-audit say; rv: of the signature so far. */
+static CK_RV watch(struct prov_key *key, const struct prov_signed *made,
+                   const struct timespec *began, CK_RV rv,
+                   struct p11_error *err)
 {
-    struct prov_signed made = { params, in, sig, len, 0, 0 };
-    struct timespec began, ended;
-    unsigned retries;
+    unsigned retries = err->retries; /* not those of a trial */
+    struct timespec ended;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &ended);
+    if (rv == CKR_OK && key->ctx->config.verify != PROV_VERIFY_OFF)
+        rv = verify(key, made, err);
+    if (key->ctx->config.audit.on)
+        rv = prov_audit(key, made,
+                        (ended.tv_sec - began->tv_sec) * 1000000 +
+                            (ended.tv_nsec - began->tv_nsec) / 1000,
+                        retries, rv, err);
+    return rv;
+}
+
+CK_RV prov_sign_guarded(struct prov_key *key, struct prov_signed *made,
+                        struct p11_error *err)
+{
+    bool guarded = key->ctx->config.guarded;
+    struct timespec began;
     CK_RV rv;
 
-    made.found = p11_key_times_found(key->token_key);
     err->retries = 0;
-    (void)clock_gettime(CLOCK_MONOTONIC, &began);
-    rv = prov_sign(key, params, in, len, sig, size, sig_len, err);
-    (void)clock_gettime(CLOCK_MONOTONIC, &ended);
-    retries = err->retries; /* not those of a trial */
-    made.sig_len = *sig_len;
+    if (guarded)
+        (void)clock_gettime(CLOCK_MONOTONIC, &began);
+    made->found = p11_key_times_found(key->token_key);
+    rv = prov_sign(key, made->params, made->in, made->len, made->sig,
+                   made->size, &made->sig_len, err);
     if (rv == CKR_OK)
-        rv = prov_key_check_same(key, &made, err);
-    if (rv == CKR_OK && key->ctx->config.verify != PROV_VERIFY_OFF)
-        rv = verify(key, &made, err);
-    if (key->ctx->config.audit.on)
-        rv = prov_audit(key, &made,
-                        (ended.tv_sec - began.tv_sec) * 1000000 +
-                            (ended.tv_nsec - began.tv_nsec) / 1000,
-                        retries, rv, err);
+        rv = prov_key_check_same(key, made, err);
+    if (guarded)
+        rv = watch(key, made, &began, rv, err);
     if (rv != CKR_OK)
-        OPENSSL_cleanse(sig, size);
+        OPENSSL_cleanse(made->sig, made->size);
     return rv;
 }

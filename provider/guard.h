@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a signature passes before it is released, where an option says so. */
+/* What a signature passes before it is released. */
 #ifndef HSMSIGN_GUARD_H
 #define HSMSIGN_GUARD_H
 
@@ -17,14 +17,16 @@ int prov_signed_verifies(const struct prov_key *key, EVP_PKEY *pub,
                          const struct prov_signed *made);
 
 /*
- * prov_sign() and prov_key_check_same(), for config.guarded: the signature is
+ * prov_sign() and prov_key_check_same(); if config.guarded, the signature is
  * verified as hsmsign-verify says, and put down as hsmsign-audit says.  One
- * that is not released is cleansed, with all size bytes of sig.  Returns also
- * P11_BAD_SIGNATURE, P11_NO_PUBLIC, P11_AUDIT, and P11_UNSUPPORTED if no
- * provider can verify it.  Blocks.
+ * that is not released is cleansed, with all made->size bytes.
+ *
+ * made  has prov_sign()'s arguments; receives the rest
+ *
+ * Returns also P11_BAD_SIGNATURE, P11_NO_PUBLIC, P11_AUDIT, and P11_UNSUPPORTED
+ * if no provider can verify it.  Blocks.
  */
-CK_RV prov_sign_guarded(struct prov_key *key, const struct sig_params *params,
-                        const unsigned char *in, size_t len, unsigned char *sig,
-                        size_t size, size_t *sig_len, struct p11_error *err);
+CK_RV prov_sign_guarded(struct prov_key *key, struct prov_signed *made,
+                        struct p11_error *err);
 
 #endif

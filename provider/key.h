@@ -99,8 +99,10 @@ bool prov_trial_verifies(const struct prov_key *key, EVP_PKEY *pub,
 /* A signature, and what it was made of: prov_sign()'s arguments. */
 struct prov_signed {
     const struct sig_params *params;
-    const unsigned char *in, *sig;
-    size_t len, sig_len;
+    const unsigned char *in;
+    size_t len;
+    unsigned char *sig;
+    size_t size, sig_len;
     unsigned long found; /* p11_key_times_found() before */
 };
 /* For prov_key_check_same(). */

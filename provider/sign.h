@@ -48,7 +48,8 @@ long prov_pss_salt(const struct prov_key *key, const struct sig_params *params);
  *           up to the modulus' length less 11 bytes for RSA, the modulus'
  *           length for RSA without padding, a digest of any length for EC, the
  *           whole message for EdDSA and ML-DSA
- * sig, size a buffer and its size in bytes, at least prov_sign_size()
+ * sig, size a buffer apart from in, and its size in bytes, at least
+ *           prov_sign_size()
  * sig_len   receives the signature's length
  *
  * Returns CKR_OK, P11_DIGEST, P11_PARAMETER, P11_KEY_NO_SIGN, or what

@@ -6,6 +6,7 @@
 #include <openssl/err.h>
 #include <openssl/params.h>
 #include <openssl/rsa.h>
+#include <stdint.h>
 #include "gen.h"
 #include "guard.h"
 #include "sign.h"
@@ -236,30 +237,29 @@ static int answer_size(const struct sig_ctx *ctx, const unsigned char *sig,
 static int sign_bytes(struct sig_ctx *ctx, unsigned char *sig, size_t *siglen,
                       size_t sigsize, const unsigned char *in, size_t len)
 {
-    struct prov_ctx *prov = ctx->prov;
-    struct prov_signed made = { &ctx->params, in, sig, len, 0, 0 };
+    struct prov_signed made = { &ctx->params, in, len, sig, sigsize, 0, 0 };
+    uintptr_t from = (uintptr_t)in, to = (uintptr_t)sig;
+    unsigned char *copy = NULL;
     struct p11_error err;
     CK_RV rv;
 
-    made.found = p11_key_times_found(ctx->key->token_key);
+    /* Signed in place: it is needed later, to sign, verify or log it again. */
+    if (from < to + sigsize && to < from + len) {
+        made.in = copy = OPENSSL_memdup(in, len);
+        if (copy == NULL)
+            return 0;
+    }
     if (ctx->params.pad == RSA_PKCS1_PSS_PADDING)
         prov_sigctx_settle_salt(ctx);
     /* Tokens that use libcrypto leave their errors in our caller's queue. */
     ERR_set_mark();
-    if (prov->config.guarded) {
-        rv = prov_sign_guarded(ctx->key, &ctx->params, in, len, sig, sigsize,
-                               siglen, &err);
-    } else {
-        rv = prov_sign(ctx->key, &ctx->params, in, len, sig, sigsize, siglen,
-                       &err);
-        made.sig_len = *siglen;
-        if (rv == CKR_OK)
-            rv = prov_key_check_same(ctx->key, &made, &err);
-    }
-    if (rv != CKR_OK)
-        OPENSSL_cleanse(sig, sigsize);
+    rv = prov_sign_guarded(ctx->key, &made, &err);
     ERR_pop_to_mark();
-    return rv == CKR_OK || prov_raise(prov, &err);
+    OPENSSL_clear_free(copy, len);
+    if (rv != CKR_OK)
+        return prov_raise(ctx->prov, &err);
+    *siglen = made.sig_len;
+    return 1;
 }
 
 int prov_sig_digest_update(void *vctx, const unsigned char *data, size_t len)

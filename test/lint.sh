@@ -26,7 +26,7 @@ git ls-files | grep -vE "$top" && fail 'not for the top level'
 grep -nE 'EVP_|OSSL_|ERR_raise|openssl/' pkcs11/*.[ch] && fail 'pkcs11/ names OpenSSL'
 grep -nE '\b(printf|puts|putchar) ?\(' pkcs11/*.c provider/*.c && fail 'the library writes to stdout'
 lines=$(./test/count_code.py pkcs11/*.[ch] provider/*.[ch])
-[ "$lines" -lt 10700 ] || fail "pkcs11/ and provider/ have $lines lines of code; an afternoon is enough for 10,700"
+[ "$lines" -lt 10750 ] || fail "pkcs11/ and provider/ have $lines lines of code; an afternoon is enough for 10,750"
 wc -l pkcs11/*.[ch] provider/*.[ch] examples/*.[ch] examples/*/*.[ch] |
     awk '$2 != "total" && $1 > 500 { print; bad = 1 } END { exit bad }' ||
     fail 'a file of more than 500 lines'

@@ -71,15 +71,19 @@ static CK_RV sign(struct prov_key *key, unsigned with, struct p11_error *err)
     };
     size_t size = prov_sign_size(key), len = 0;
     unsigned char *sig = malloc(size);
+    struct prov_signed made = {
+        &params, digest, sizeof(digest), sig, size, 0, 0
+    };
     CK_RV rv;
 
     fuzz_check(size > 0 && size <= PROV_SIGNATURE_MAX && sig != NULL,
                "a key without a size");
     for (size_t i = 0; i < size; i++)
         sig[i] = 0xa5;
+    ctx.config.guarded = true;
     ctx.config.verify = with % 2 != 0 ? PROV_VERIFY_ON : PROV_VERIFY_OFF;
-    rv = prov_sign_guarded(key, &params, digest, sizeof(digest), sig, size,
-                           &len, err);
+    rv = prov_sign_guarded(key, &made, err);
+    len = made.sig_len;
     fuzz_check(rv != CKR_OK || (len > 0 && len <= size),
                "a signature longer than its buffer");
     for (size_t i = 0; rv != CKR_OK && i < size; i++)

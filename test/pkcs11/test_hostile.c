@@ -251,7 +251,6 @@ static void test_handle_that_was_not_written_is_none(void **state)
 }
 
 static size_t written; /* of each signature, in bytes */
-static char signed_first;
 
 /* As long as there is room, it says. */
 static CK_RV sign_less(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len,
@@ -259,7 +258,7 @@ static CK_RV sign_less(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len,
 {
     (void)session;
     (void)len;
-    signed_first = (char)data[0];
+    (void)data;
     memset(sig, 0x77, written < *sig_len ? written : *sig_len);
     return CKR_OK;
 }
@@ -285,11 +284,6 @@ test_signature_has_nothing_that_the_token_did_not_write(void **state)
         for (size_t i = 0; i < sizeof(sig); i++)
             assert_int_equal(sig[i], i < written ? 0x77 : 0);
     }
-    /* Signed where it is. */
-    sig[0] = 'y';
-    assert_rv(f, p11_key_sign(f->key, &mechanism, sig, 1, sig, &len, &f->err),
-              CKR_OK);
-    assert_int_equal(signed_first, 'y');
 }
 
 /* What a token may make of each attribute that it is asked for. */

@@ -435,6 +435,41 @@ test_key_is_not_called_missing_when_another_thread_logged_in(void **state)
     f->fake->before = NULL;
 }
 
+/* What was found is of an epoch that is over: the handle is not used. */
+static void begin_an_epoch(struct fake *fake, const char *function, void *arg)
+{
+    struct storm *storm = arg;
+    struct p11_slot *slot = fixture_slot(storm->f);
+
+    (void)fake;
+    if (storm->lost || strcmp(function, "C_GetAttributeValue") != 0)
+        return;
+    storm->lost = true;
+    assert_int_equal(
+        p11_slot_login(slot, &storm->session, NULL, p11_slot_epoch(slot), NULL),
+        CKR_OK);
+}
+
+static void test_handle_of_an_epoch_that_ended_is_not_used(void **state)
+{
+    struct fixture *f = *state;
+    struct storm storm = { .f = f };
+
+    fake_lose(f->fake, EVERYTHING);
+    assert_int_equal(f->module->fl->C_OpenSession(fixture_slot(f)->id,
+                                                  CKF_SERIAL_SESSION, NULL,
+                                                  NULL, &storm.session.handle),
+                     CKR_OK);
+    fake_calls_reset(f->fake);
+    f->fake->before = begin_an_epoch;
+    f->fake->before_arg = &storm;
+    assert_signs(f);
+    assert_true(storm.lost);
+    f->fake->before = NULL;
+    assert_int_equal(fake_count(f->fake, "C_FindObjectsInit"), 2);
+    assert_int_equal(fake_count(f->fake, "C_Sign"), 1);
+}
+
 /*
  * A restarted token numbers its objects anew: the handle of before may be
  * another key's.  The login may be there, made by another thread or the
@@ -482,6 +517,7 @@ int main(void)
         TEST_KEY(test_key_that_is_gone_or_doubled_after_a_loss_is_told),
         TEST_KEY(test_key_is_not_called_missing_while_the_login_is_unknown),
         TEST_KEY(test_key_is_not_called_missing_when_another_thread_logged_in),
+        TEST_KEY(test_handle_of_an_epoch_that_ended_is_not_used),
         TEST_KEY(test_handle_that_became_another_keys_is_not_signed_with),
     };
 
