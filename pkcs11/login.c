@@ -436,7 +436,7 @@ CK_RV p11_slot_login_context(struct p11_slot *slot,
     /* One at a time: else many threads send a PIN that is refused. */
     enum p11_login_state before = login_begin(slot);
     struct p11_pin *pin = good_pin(slot);
-    bool fresh;
+    bool fresh = false;
     CK_RV rv;
 
     if (pin != NULL || has_pin_pad(slot)) {
