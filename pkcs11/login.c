@@ -210,7 +210,7 @@ static CK_RV try_pin(struct p11_slot *slot, const struct p11_session *session,
     struct p11_refused *refused = calloc(1, sizeof(*refused));
     const unsigned char *bytes = NULL;
     size_t len = 0;
-    bool enough;
+    bool enough, tried;
     CK_RV rv;
 
     if (refused == NULL) {
@@ -222,10 +222,14 @@ static CK_RV try_pin(struct p11_slot *slot, const struct p11_session *session,
         bytes = p11_pin_bytes(pin, &len);
     rv = P11_CALL(slot->module->fl, C_Login, session->handle, user,
                   (CK_UTF8CHAR *)bytes, (CK_ULONG)len);
-    if (user == CKU_USER && rv == CKR_USER_ALREADY_LOGGED_IN)
+    tried = user != CKU_USER || rv != CKR_USER_ALREADY_LOGGED_IN;
+    if (!tried)
         rv = CKR_OK;
     pthread_mutex_lock(&slot->lock);
-    if (rv == CKR_OK && fresh) {
+    if (rv == CKR_OK && fresh && !tried && slot->pin != NULL) {
+        /* The token has not looked at it: better the one that was good. */
+        p11_pin_free(pin);
+    } else if (rv == CKR_OK && fresh) {
         p11_pin_free(slot->pin);
         slot->pin = pin;
         slot->unsure_logins = 0;

@@ -408,6 +408,21 @@ static void test_file_with_a_wrong_pin_costs_one_try_and_no_login(void **state)
     assert_int_equal(logins(f), 5);
 }
 
+/* Which nobody has tried yet: the token was asked for a login it still had. */
+static void test_pin_that_was_good_is_kept_until_another_one_is(void **state)
+{
+    struct fixture *f = *state;
+    char path[] = "/tmp/pin-XXXXXX";
+
+    load_from_file(f, path);
+    write_pin(path, "wrong");
+    fake_fail(f->fake, "C_Login", CKR_USER_ALREADY_LOGGED_IN, 1, 1);
+    assert_signs(f);
+    /* Not in it, refused, the good one. */
+    assert_int_equal(logins(f), 4);
+    unlink(path);
+}
+
 static void *write_later(void *path)
 {
     const struct timespec pause = { 0, 200000000 };
@@ -593,6 +608,7 @@ int main(void)
         TEST_OPEN(test_kept_pin_that_is_refused_is_not_sent_again),
         TEST_OPEN(test_next_login_takes_the_pin_that_the_file_has_now),
         TEST_OPEN(test_file_with_a_wrong_pin_costs_one_try_and_no_login),
+        TEST_OPEN(test_pin_that_was_good_is_kept_until_another_one_is),
         TEST_OPEN(test_login_waits_for_the_file_when_the_pin_was_changed),
         TEST_OPEN(test_last_try_is_left_though_the_file_has_another_pin),
         TEST_OPEN(test_pin_for_one_signature_is_the_one_that_the_file_has_now),
