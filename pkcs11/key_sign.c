@@ -10,6 +10,8 @@
 #include "retry.h"
 #include "session.h"
 
+#define SEARCHES 3 /* for one handle */
+
 struct signing {
     CK_MECHANISM *mechanism;
     const unsigned char *in;
@@ -57,6 +59,24 @@ static CK_RV understand(const struct p11_key *key, struct p11_session *session,
                : rv;
 }
 
+/*
+ * A handle that is good, and its epoch.  Others may begin a new one while the
+ * key is searched; where they do that all the time, what was found is tried.
+ */
+static CK_RV find_handle(struct p11_key *key, struct p11_session *session,
+                         CK_OBJECT_HANDLE *handle, unsigned long *epoch,
+                         struct p11_error *err)
+{
+    bool good = false;
+    CK_RV rv = CKR_OK;
+
+    for (int i = 0; i < SEARCHES && rv == CKR_OK && !good; i++) {
+        rv = p11_key_find_again(key, session, *epoch, err);
+        good = p11_key_handle(key, handle, epoch);
+    }
+    return rv;
+}
+
 static CK_RV sign_with(struct p11_key *key, struct p11_session *session,
                        struct signing *op, struct p11_error *err)
 {
@@ -66,12 +86,8 @@ static CK_RV sign_with(struct p11_key *key, struct p11_session *session,
 
     for (int tries = 0;; tries++) {
         rv = CKR_OK;
-        if (!p11_key_handle(key, &handle, &epoch)) {
-            rv = p11_key_find_again(key, session, epoch, err);
-            if (!p11_key_handle(key, &handle, &epoch) && rv == CKR_OK)
-                rv = p11_error_call(err, CKR_KEY_HANDLE_INVALID,
-                                    "C_FindObjects", key->where);
-        }
+        if (!p11_key_handle(key, &handle, &epoch))
+            rv = find_handle(key, session, &handle, &epoch, err);
         lost = rv;
         if (rv == CKR_OK) {
             rv = sign_once(key, session, handle, op, err);
