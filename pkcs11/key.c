@@ -254,6 +254,7 @@ static CK_RV find_and_read(struct p11_key *key, struct p11_session *session,
                            struct p11_error *err)
 {
     CK_RV rv = p11_slot_login(key->slot, session, request, seen, err);
+    unsigned long lost;
     bool in;
 
     if (p11_rv_info(rv)->class == P11_CLASS_SESSION &&
@@ -269,9 +270,13 @@ static CK_RV find_and_read(struct p11_key *key, struct p11_session *session,
             rv = read_private(key, session, found, err);
         if (rv == CKR_OK || tries >= p11_key_mends_max(rv))
             break;
-        if (rv == P11_NO_KEY && may_be_hidden(key, session, in, found->epoch))
+        lost = found->epoch;
+        if (rv == P11_NO_KEY && may_be_hidden(key, session, in, lost)) {
             rv = CKR_USER_NOT_LOGGED_IN;
-        rv = p11_key_mend(key, session, rv, found->epoch, err);
+            /* Nothing was lost since: no new epoch, if others log in. */
+            lost = in ? lost : NO_EPOCH;
+        }
+        rv = p11_key_mend(key, session, rv, lost, err);
     }
     return rv;
 }

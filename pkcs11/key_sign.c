@@ -10,8 +10,6 @@
 #include "retry.h"
 #include "session.h"
 
-#define SEARCHES 3 /* for one handle */
-
 struct signing {
     CK_MECHANISM *mechanism;
     const unsigned char *in;
@@ -22,8 +20,8 @@ struct signing {
 };
 
 static CK_RV sign_once(struct p11_key *key, struct p11_session *session,
-                       CK_OBJECT_HANDLE handle, struct signing *op,
-                       struct p11_error *err)
+                       CK_OBJECT_HANDLE handle, unsigned long epoch,
+                       struct signing *op, struct p11_error *err)
 {
     CK_FUNCTION_LIST *fl = key->slot->module->fl;
     CK_ULONG sig_len = op->sig_len;
@@ -32,6 +30,13 @@ static CK_RV sign_once(struct p11_key *key, struct p11_session *session,
     rv = P11_CALL(fl, C_SignInit, session->handle, op->mechanism, handle);
     if (rv != CKR_OK)
         return p11_error_call(err, rv, "C_SignInit", key->where);
+    /*
+     * Another thread logged in meanwhile: it may be for that alone that the
+     * call succeeded, with a handle of before, which may be another key's.
+     */
+    if (key->slot->epoch != epoch)
+        return p11_error_call(err, CKR_FUNCTION_FAILED, "C_SignInit",
+                              key->where);
     if (key->always_authenticate) {
         rv = p11_slot_login_context(key->slot, session, key->where, err);
         if (rv != CKR_OK)
@@ -59,24 +64,6 @@ static CK_RV understand(const struct p11_key *key, struct p11_session *session,
                : rv;
 }
 
-/*
- * A handle that is good, and its epoch.  Others may begin a new one while the
- * key is searched; where they do that all the time, what was found is tried.
- */
-static CK_RV find_handle(struct p11_key *key, struct p11_session *session,
-                         CK_OBJECT_HANDLE *handle, unsigned long *epoch,
-                         struct p11_error *err)
-{
-    bool good = false;
-    CK_RV rv = CKR_OK;
-
-    for (int i = 0; i < SEARCHES && rv == CKR_OK && !good; i++) {
-        rv = p11_key_find_again(key, session, *epoch, err);
-        good = p11_key_handle(key, handle, epoch);
-    }
-    return rv;
-}
-
 static CK_RV sign_with(struct p11_key *key, struct p11_session *session,
                        struct signing *op, struct p11_error *err)
 {
@@ -86,11 +73,13 @@ static CK_RV sign_with(struct p11_key *key, struct p11_session *session,
 
     for (int tries = 0;; tries++) {
         rv = CKR_OK;
-        if (!p11_key_handle(key, &handle, &epoch))
-            rv = find_handle(key, session, &handle, &epoch, err);
+        if (!p11_key_handle(key, &handle, &epoch)) {
+            rv = p11_key_find_again(key, session, epoch, err);
+            p11_key_handle(key, &handle, &epoch);
+        }
         lost = rv;
         if (rv == CKR_OK) {
-            rv = sign_once(key, session, handle, op, err);
+            rv = sign_once(key, session, handle, epoch, op, err);
             lost = understand(key, session, epoch, rv);
         }
         if (rv == CKR_OK || tries >= p11_key_mends_max(lost))
