@@ -367,13 +367,16 @@ test_token() {
     report $? 'is one line, and how many are left'
     HSMSIGN_SHIM_FAIL=C_SignInit=0x30@50 refute 'a token that goes away' \
         sign p256 raw --threads 8 --out-dir never docs/*
-    [ "$status" -eq 1 ] && [ "$(wc -l < stderr)" -eq 2 ] &&
-        summary 49 0 0 151 && [ "$(calls C_SignInit)" -lt 1000 ]
+    # What others had begun when it went is made again, and fails then.
+    signed=$(sed -n 's/^hsmsign: \([0-9]*\) signed, .*/\1/p' stderr)
+    [ "$status" -eq 1 ] && [ "$(wc -l < stderr)" -eq 2 ] && [ "$signed" -ge 35 ] &&
+        [ "$signed" -le 49 ] && summary "$signed" 0 0 $((200 - signed)) &&
+        [ "$(calls C_SignInit)" -lt 1000 ]
     report $? 'is one line, and soon given up'
     # Not even the provider's second tries help: the documents' do.
     HSMSIGN_SHIM_FAIL='C_SignInit=0x30*15@50' check 'a token that comes back' \
         sign p256 raw --threads 8 --out-dir never docs/*
-    summary 151 49 0
+    summary $((200 - signed)) "$signed" 0
     report $? 'gets the rest again'
     check 'openssl verifies all of them' all_verify never docs/*
     export HSMSIGN_SHIM_MAX_SESSIONS=3 HSMSIGN_SHIM_DELAY_US=2000

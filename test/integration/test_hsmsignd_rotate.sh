@@ -163,7 +163,7 @@ ends_in_its_reload() {
     status=$?
     cat hsmsignd.log >&2
     [ "$status" = 1 ] && [ -n "$child" ] && grep -q 'they did not end in time' hsmsignd.log || return
-    for ((i = 0; i < 10; i++)); do
+    for ((i = 0; i < 100; i++)); do
         # One that nobody waited for has no program any more.
         readlink "/proc/$child/exe" > /dev/null || return 0
         sleep 0.1
