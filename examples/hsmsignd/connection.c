@@ -128,9 +128,11 @@ void connections_phase(struct connections *cs,
 
 void connections_sweep(struct connections *cs)
 {
-    uint64_t now = pool_now();
+    uint64_t now;
 
     (void)pthread_mutex_lock(&cs->lock);
+    /* Behind the lock: no phase has begun later. */
+    now = pool_now();
     for (struct link *l = cs->first; l != NULL; l = l->next) {
         if (l->phase < CONNECTION_BUSY && now - l->since > cs->limits[l->phase])
             hang_up(l);
