@@ -203,7 +203,8 @@ EVP_PKEY *prov_pubkey(struct prov_ctx *ctx, const struct prov_alg *alg,
         pkey = prov_pubkey_info(ctx, info->pValue, info->ulValueLen);
     if (pkey != NULL && (!EVP_PKEY_is_a(pkey, alg->name) ||
                          (alg->key_type == CKK_RSA &&
-                          EVP_PKEY_get_bits(pkey) > 8 * PROV_MODULUS_MAX))) {
+                          (EVP_PKEY_get_bits(pkey) < 512 ||
+                           EVP_PKEY_get_bits(pkey) > 8 * PROV_MODULUS_MAX)))) {
         EVP_PKEY_free(pkey);
         pkey = NULL;
     }

@@ -108,13 +108,17 @@ static EVP_PKEY *of_bits(int bits)
     return key;
 }
 
-/* There is room for 16,384 bits where PSS is padded here. */
-static void test_modulus_that_is_too_long_is_not_loaded(void **state)
+/* As CKA_MODULUS; there is room for 16,384 bits where PSS is padded here. */
+static void test_modulus_that_is_too_short_or_long_is_not_loaded(void **state)
 {
     static const struct {
         int bits;
         bool loads;
-    } rows[] = { { 16384, true }, { 16392, false }, { 96000, false } };
+    } rows[] = { { 504, false },
+                 { 512, true },
+                 { 16384, true },
+                 { 16392, false },
+                 { 96000, false } };
 
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -139,7 +143,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_key_without_a_modulus_is_known_by_its_signature),
-        cmocka_unit_test(test_modulus_that_is_too_long_is_not_loaded),
+        cmocka_unit_test(test_modulus_that_is_too_short_or_long_is_not_loaded),
     };
 
     fixture_begin();
