@@ -244,7 +244,7 @@ static int sign_bytes(struct sig_ctx *ctx, unsigned char *sig, size_t *siglen,
     CK_RV rv;
 
     /* Signed in place: it is needed later, to sign, verify or log it again. */
-    if (from < to + sigsize && to < from + len) {
+    if (from < to + sigsize && to < from + len && len > 0) {
         made.in = copy = OPENSSL_memdup(in, len);
         if (copy == NULL)
             return 0;

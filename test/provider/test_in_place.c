@@ -137,12 +137,45 @@ static void test_hash_in_the_log_is_of_what_was_signed(void **state)
     assert_int_equal(lines, 6);
 }
 
+/* Nothing is where the signature goes, wherever its pointer points. */
+static void test_empty_message_within_the_signature_is_signed(void **state)
+{
+    static const size_t from[] = { 0, 1, 63 };
+    OSSL_LIB_CTX *ctx = fixture_softhsm(FIXTURE_PIN);
+    EVP_PKEY *key = fixture_key(ctx, "ed25519");
+    EVP_PKEY *public = fixture_public("ed25519");
+    unsigned char buf[64];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(from); i++) {
+        EVP_MD_CTX *signer = EVP_MD_CTX_new(), *verifier = EVP_MD_CTX_new();
+        size_t len = sizeof(buf);
+
+        assert_int_equal(
+            EVP_DigestSignInit_ex(signer, NULL, NULL, ctx, NULL, key, NULL), 1);
+        assert_int_equal(EVP_DigestSign(signer, buf, &len, buf + from[i], 0),
+                         1);
+        assert_int_equal(EVP_DigestVerifyInit_ex(verifier, NULL, NULL,
+                                                 fixture_software(), NULL,
+                                                 public, NULL),
+                         1);
+        assert_int_equal(
+            EVP_DigestVerify(verifier, buf, len, (unsigned char *)"", 0), 1);
+        EVP_MD_CTX_free(signer);
+        EVP_MD_CTX_free(verifier);
+    }
+    EVP_PKEY_free(public);
+    EVP_PKEY_free(key);
+    OSSL_LIB_CTX_free(ctx);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_signature_in_place_is_right),
         cmocka_unit_test(test_signature_in_place_is_made_again_of_the_same),
         cmocka_unit_test(test_hash_in_the_log_is_of_what_was_signed),
+        cmocka_unit_test(test_empty_message_within_the_signature_is_signed),
     };
 
     fixture_begin();
