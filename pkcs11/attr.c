@@ -93,13 +93,6 @@ static bool is_untouched(const CK_ATTRIBUTE *attr,
             memcmp(attr->pValue, &none, sizeof(none)) == 0);
 }
 
-/* Attributes that cannot be had leave the others intact (v2.40, 5.7). */
-static bool is_partial(CK_RV rv)
-{
-    return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_SENSITIVE ||
-           rv == CKR_BUFFER_TOO_SMALL;
-}
-
 /*
  * Some tokens stop at the first attribute that they do not know and leave
  * the rest untouched: ask for those one by one.
@@ -116,7 +109,7 @@ static CK_RV attrs_settle(CK_FUNCTION_LIST *fl, CK_SESSION_HANDLE session,
 
         if (partial && is_untouched(attr, &specs[i], size))
             rv = P11_CALL(fl, C_GetAttributeValue, session, object, attr, 1);
-        if (rv != CKR_OK && !is_partial(rv))
+        if (rv != CKR_OK && !p11_rv_is_partial(rv))
             return rv;
         /* A length beyond the buffer is "unavailable", or a lie. */
         if (rv != CKR_OK || attr->ulValueLen > size) {
@@ -160,7 +153,7 @@ CK_RV p11_attrs_read(const struct p11_module *module, CK_SESSION_HANDLE session,
                       (CK_ULONG)n);
     }
     /* Still too small: absent, since nothing we can use is that large. */
-    if (rv == CKR_OK || is_partial(rv))
+    if (rv == CKR_OK || p11_rv_is_partial(rv))
         rv = attrs_settle(fl, session, object, attrs, specs, growth,
                           rv != CKR_OK);
     if (rv != CKR_OK)

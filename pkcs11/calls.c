@@ -16,16 +16,9 @@ void p11_call_clock(void)
 void p11_call_failed(CK_RV rv)
 {
     /* What is no failure: some of what was asked for is not there, or done. */
-    static const CK_RV answers[] = { CKR_ATTRIBUTE_TYPE_INVALID,
-                                     CKR_ATTRIBUTE_SENSITIVE,
-                                     CKR_BUFFER_TOO_SMALL,
-                                     CKR_USER_ALREADY_LOGGED_IN,
-                                     CKR_CRYPTOKI_ALREADY_INITIALIZED };
-
-    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
-        if (rv == answers[i])
-            return;
-    }
+    if (p11_rv_is_partial(rv) || rv == CKR_USER_ALREADY_LOGGED_IN ||
+        rv == CKR_CRYPTOKI_ALREADY_INITIALIZED)
+        return;
     atomic_fetch_add_explicit(&p11_stats.failed[p11_rv_info(rv)->class], 1,
                               memory_order_relaxed);
 }

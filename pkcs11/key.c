@@ -236,17 +236,6 @@ CK_RV p11_key_mend(struct p11_key *key, struct p11_session *session, CK_RV rv,
     return mended;
 }
 
-/*
- * Private objects are not there for who is not logged in, or was not all the
- * while: in and epoch are of before the search.
- */
-static bool may_be_hidden(struct p11_key *key, struct p11_session *session,
-                          bool in, unsigned long epoch)
-{
-    return !in || p11_slot_epoch(key->slot) != epoch ||
-           p11_slot_forgot_us(key->slot, session);
-}
-
 /* Log in and find the key; request and seen are p11_slot_login()'s. */
 static CK_RV find_and_read(struct p11_key *key, struct p11_session *session,
                            const struct p11_pin_request *request,
@@ -271,7 +260,9 @@ static CK_RV find_and_read(struct p11_key *key, struct p11_session *session,
         if (rv == CKR_OK || tries >= p11_key_mends_max(rv))
             break;
         lost = found->epoch;
-        if (rv == P11_NO_KEY && may_be_hidden(key, session, in, lost)) {
+        /* Private objects are not there for who was not logged in. */
+        if (rv == P11_NO_KEY &&
+            (!in || !p11_slot_was_logged_in(key->slot, session, lost))) {
             rv = CKR_USER_NOT_LOGGED_IN;
             /* Nothing was lost since: no new epoch, if others log in. */
             lost = in ? lost : NO_EPOCH;

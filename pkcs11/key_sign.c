@@ -35,8 +35,7 @@ static CK_RV sign_once(struct p11_key *key, struct p11_session *session,
      * call succeeded, with a handle of before, which may be another key's.
      */
     if (key->slot->epoch != epoch)
-        return p11_error_call(err, CKR_FUNCTION_FAILED, "C_SignInit",
-                              key->where);
+        return p11_error_call(err, P11_OVERTAKEN, "C_SignInit", key->where);
     if (key->always_authenticate) {
         rv = p11_slot_login_context(key->slot, session, key->where, err);
         if (rv != CKR_OK)
@@ -58,8 +57,8 @@ static CK_RV sign_once(struct p11_key *key, struct p11_session *session,
 static CK_RV understand(const struct p11_key *key, struct p11_session *session,
                         unsigned long epoch, CK_RV rv)
 {
-    return rv == CKR_GENERAL_ERROR && (p11_slot_epoch(key->slot) != epoch ||
-                                       p11_slot_forgot_us(key->slot, session))
+    return rv == CKR_GENERAL_ERROR &&
+                   !p11_slot_was_logged_in(key->slot, session, epoch)
                ? CKR_USER_NOT_LOGGED_IN
                : rv;
 }

@@ -14,14 +14,6 @@
 
 #define PIN_PAUSE 50 /* ms, in wait_for_pin() */
 
-static long now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* PKCS #11 v2.40, 5.6: a NULL PIN asks at the token's own PIN pad. */
 static bool has_pin_pad(const struct p11_slot *slot)
 {
@@ -180,19 +172,13 @@ static void remember(struct p11_slot *slot, struct p11_refused *refused,
     slot->refused = refused;
 }
 
-/* The token's PIN has changed: what it refused may be that one. */
-static void forget_refused(struct p11_slot *slot)
-{
-    for (struct p11_refused *r = slot->refused; r != NULL; r = r->next)
-        r->rv = CKR_OK;
-}
-
 /* It was refused with rv.  The slot's lock is held. */
 static void remember_refused(struct p11_slot *slot, struct p11_refused *refused,
                              struct p11_pin *pin, CK_RV rv)
 {
     if (slot->pin == pin) {
-        forget_refused(slot);
+        /* The token's PIN has changed: what it refused may be that one. */
+        p11_slot_forget_refused(slot);
         slot->pin = NULL;
     }
     remember(slot, refused, pin, rv);
@@ -278,10 +264,10 @@ static CK_RV wait_for_pin(struct p11_slot *slot,
 {
     const struct timespec pause = { 0, PIN_PAUSE * 1000000L };
     const struct p11_pin_request again = { .config = &slot->source };
-    const long end = now_ms() + (long)slot->module->deadline;
+    const long end = p11_pin_now() + (long)slot->module->deadline;
     struct p11_pin *pin;
 
-    while (now_ms() < end) {
+    while (p11_pin_now() < end) {
         (void)nanosleep(&pause, NULL);
         if (p11_pin_get(&again, slot->label, &pin, NULL) != CKR_OK)
             continue;
@@ -325,6 +311,13 @@ static CK_RV login_now(struct p11_slot *slot, const struct p11_session *session,
     return rv;
 }
 
+/* This and the next with the slot's lock held. */
+static bool is_logged_in(const struct p11_slot *slot)
+{
+    return slot->login == P11_LOGGED_IN ||
+           (slot->token.flags & CKF_LOGIN_REQUIRED) == 0;
+}
+
 static void login_wait(struct p11_slot *slot)
 {
     while (slot->login == P11_LOGIN_BUSY)
@@ -365,8 +358,7 @@ CK_RV p11_slot_login(struct p11_slot *slot, const struct p11_session *session,
         slot->epoch++;
         slot->login = P11_LOGGED_OUT;
     }
-    done = slot->login == P11_LOGGED_IN ||
-           (slot->token.flags & CKF_LOGIN_REQUIRED) == 0;
+    done = is_logged_in(slot);
     if (!done)
         slot->login = P11_LOGIN_BUSY;
     pthread_mutex_unlock(&slot->lock);
@@ -377,14 +369,6 @@ CK_RV p11_slot_login(struct p11_slot *slot, const struct p11_session *session,
     return rv;
 }
 
-static struct p11_pin *copy_pin(const struct p11_pin *pin)
-{
-    size_t len;
-    const unsigned char *bytes = p11_pin_bytes(pin, &len);
-
-    return p11_pin_new(bytes, len);
-}
-
 CK_RV p11_slot_change_pin(struct p11_slot *slot,
                           const struct p11_session *session,
                           const struct p11_pin *pin,
@@ -392,7 +376,7 @@ CK_RV p11_slot_change_pin(struct p11_slot *slot,
                           struct p11_error *err)
 {
     const struct p11_pin_source *source = p11_pin_request_source(request);
-    struct p11_pin *copy = copy_pin(pin);
+    struct p11_pin *copy = p11_pin_copy(pin);
     CK_RV rv;
 
     if (copy == NULL)
@@ -400,7 +384,7 @@ CK_RV p11_slot_change_pin(struct p11_slot *slot,
     (void)login_begin(slot);
     pthread_mutex_lock(&slot->lock);
     slot->epoch++;
-    forget_refused(slot);
+    p11_slot_forget_refused(slot);
     pthread_mutex_unlock(&slot->lock);
     remember_source(slot, request);
     if (slot->source.kind == P11_PIN_NONE) {
@@ -420,7 +404,7 @@ CK_RV p11_slot_change_pin(struct p11_slot *slot,
 void p11_slot_refuse_pin(struct p11_slot *slot, const struct p11_pin *pin)
 {
     struct p11_refused *refused = calloc(1, sizeof(*refused));
-    struct p11_pin *copy = copy_pin(pin);
+    struct p11_pin *copy = p11_pin_copy(pin);
 
     if (refused == NULL || copy == NULL ||
         refused_before(slot, pin) != CKR_OK) {
@@ -458,18 +442,27 @@ CK_RV p11_slot_login_context(struct p11_slot *slot,
     return rv;
 }
 
-bool p11_slot_forgot_us(struct p11_slot *slot,
-                        const struct p11_session *session)
+/* A session that is lost may have been so when it found nothing. */
+static bool says_logged_in(const struct p11_slot *slot,
+                           const struct p11_session *session)
 {
     CK_SESSION_INFO info = { 0 };
-    CK_RV rv;
+    CK_RV rv =
+        P11_CALL(slot->module->fl, C_GetSessionInfo, session->handle, &info);
 
-    if ((slot->token.flags & CKF_LOGIN_REQUIRED) == 0)
-        return false;
-    rv = P11_CALL(slot->module->fl, C_GetSessionInfo, session->handle, &info);
-    /* A session that is lost may have been so when it found nothing. */
-    return rv != CKR_OK || (info.state != CKS_RW_USER_FUNCTIONS &&
-                            info.state != CKS_RO_USER_FUNCTIONS);
+    return rv == CKR_OK && (info.state == CKS_RW_USER_FUNCTIONS ||
+                            info.state == CKS_RO_USER_FUNCTIONS);
+}
+
+bool p11_slot_was_logged_in(struct p11_slot *slot,
+                            const struct p11_session *session,
+                            unsigned long epoch)
+{
+    bool in = (slot->token.flags & CKF_LOGIN_REQUIRED) == 0 ||
+              says_logged_in(slot, session);
+
+    /* After that: a thread that logs in again begins an epoch before. */
+    return in && p11_slot_epoch(slot) == epoch;
 }
 
 bool p11_slot_is_logged_in(struct p11_slot *slot)
@@ -477,8 +470,7 @@ bool p11_slot_is_logged_in(struct p11_slot *slot)
     bool in;
 
     pthread_mutex_lock(&slot->lock);
-    in = slot->login == P11_LOGGED_IN ||
-         (slot->token.flags & CKF_LOGIN_REQUIRED) == 0;
+    in = is_logged_in(slot);
     pthread_mutex_unlock(&slot->lock);
     return in;
 }

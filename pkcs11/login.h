@@ -62,11 +62,13 @@ CK_RV p11_slot_change_pin(struct p11_slot *slot,
 void p11_slot_refuse_pin(struct p11_slot *slot, const struct p11_pin *pin);
 
 /*
- * Whether the token says that nobody is logged in, where it wants that, or says
- * nothing: why an object may not be seen.  Costs C_GetSessionInfo.
+ * Whether who used session in that epoch was logged in all the while, where the
+ * token wants that; or else an object may not have been seen.  False if the
+ * token says nothing, too.  Costs C_GetSessionInfo.
  */
-bool p11_slot_forgot_us(struct p11_slot *slot,
-                        const struct p11_session *session);
+bool p11_slot_was_logged_in(struct p11_slot *slot,
+                            const struct p11_session *session,
+                            unsigned long epoch);
 
 /* Whether nothing is hidden from us that a login would show.  Never blocks. */
 bool p11_slot_is_logged_in(struct p11_slot *slot);

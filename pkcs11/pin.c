@@ -54,6 +54,11 @@ struct p11_pin *p11_pin_new(const void *pin, size_t len)
     return copy;
 }
 
+struct p11_pin *p11_pin_copy(const struct p11_pin *pin)
+{
+    return p11_pin_new(pin->bytes, pin->len);
+}
+
 void p11_pin_free(struct p11_pin *pin)
 {
     if (pin == NULL)
@@ -158,8 +163,7 @@ void p11_pin_source_clear(struct p11_pin_source *source)
     memset(source, 0, sizeof(*source));
 }
 
-/* Milliseconds, by a clock that nobody sets. */
-static long now(void)
+long p11_pin_now(void)
 {
     struct timespec ts;
 
@@ -174,7 +178,7 @@ static ssize_t read_until(long deadline, int fd, void *buf, size_t size)
 
     do {
         struct pollfd pfd = { fd, POLLIN, 0 };
-        long left = deadline - now();
+        long left = deadline - p11_pin_now();
 
         n = poll(&pfd, 1, left > 0 ? (int)left : 0);
         if (n == 0)
@@ -221,7 +225,8 @@ static CK_RV read_file(const struct p11_pin_source *source, struct p11_pin *pin,
         p11_log(P11_LOG_WARNING,
                 "%s: others may use the PIN file %s (mode %04o); chmod 600 it",
                 source->origin, source->name, (unsigned)st.st_mode & 07777);
-    if (fd < 0 || !read_line(now() + P11_PIN_WAIT, fd, pin)) /* or EISDIR */
+    if (fd < 0 ||
+        !read_line(p11_pin_now() + P11_PIN_WAIT, fd, pin)) /* or EISDIR */
         rv = p11_error_set(err, P11_PIN_SOURCE, "%s: cannot read %s: %m",
                            source->origin, source->name);
     if (fd >= 0)
@@ -243,7 +248,7 @@ static void drain(long deadline, int fd)
 static CK_RV read_command(const struct p11_pin_source *source,
                           struct p11_pin *pin, struct p11_error *err)
 {
-    long deadline = now() + P11_PIN_WAIT, left;
+    long deadline = p11_pin_now() + P11_PIN_WAIT, left;
     int shown = (int)strcspn(source->name, " \t"), status;
     struct p11_command command;
 
@@ -254,7 +259,7 @@ static CK_RV read_command(const struct p11_pin_source *source,
                              source->origin, shown, source->name);
     if (read_line(deadline, command.fd, pin))
         drain(deadline, command.fd);
-    left = deadline - now();
+    left = deadline - p11_pin_now();
     status = p11_command_end(&command, left > 0 ? left : 0);
     if (status == P11_COMMAND_LATE)
         return p11_error_set(err, P11_PIN_SOURCE,

@@ -21,6 +21,7 @@ struct p11_pin;
 
 /* A copy of len bytes; NULL when memory is short or len > P11_PIN_MAX. */
 struct p11_pin *p11_pin_new(const void *pin, size_t len);
+struct p11_pin *p11_pin_copy(const struct p11_pin *pin);
 /* Cleanse and free; NULL is allowed. */
 void p11_pin_free(struct p11_pin *pin);
 /*
@@ -49,6 +50,8 @@ struct p11_pin_source {
 
 /* A file that is a FIFO, or a command, has this long; in milliseconds. */
 #define P11_PIN_WAIT 10000
+/* Milliseconds, by a clock that nobody sets. */
+long p11_pin_now(void);
 
 /*
  * Parse an option's value: "file:PATH", "env:NAME", "command:/PATH ARGUMENT..."

@@ -274,6 +274,9 @@ static const struct p11_rv_info rows[] = {
     OURS(P11_KEY_PINNED, "the key is not the one that is pinned"),
     OURS(P11_AUDIT, "the audit log cannot be written"),
     OURS(P11_LOGIN, "the login failed"),
+    ROW(P11_OVERTAKEN, BUSY, "the token loses its logins",
+        "other threads log in again and again while the key is looked up: see "
+        "what they report"),
     /* The last row is "unknown"; its value is no CK_RV that anyone returns. */
     NAMED(~(CK_RV)0, "unknown CK_RV", FATAL,
           "the token answers with a value of its vendor's", SEE_LOG),

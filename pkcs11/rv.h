@@ -16,6 +16,7 @@
 
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdbool.h>
 #include "cryptoki.h"
 
 #define P11_RV(n)          (CKR_VENDOR_DEFINED | 0x48534D00UL | (n)) /* "HSM" */
@@ -48,6 +49,7 @@
 #define P11_KEY_PINNED     P11_RV(26) /* it is none of the pinned ones */
 #define P11_AUDIT          P11_RV(27) /* the audit log cannot be written */
 #define P11_LOGIN          P11_RV(28) /* C_Login failed, and not for the PIN */
+#define P11_OVERTAKEN      P11_RV(29) /* others log in while a key is found */
 
 enum p11_class {
     P11_CLASS_FATAL,   /* trying again gives the same answer */
@@ -70,6 +72,13 @@ struct p11_rv_info {
     const char *reason; /* short, lower case: "the PIN is wrong" */
     const char *fix;    /* what to do, one clause without final stop */
 };
+
+/* Attributes that cannot be had leave the others intact (v2.40, 5.7). */
+static inline bool p11_rv_is_partial(CK_RV rv)
+{
+    return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_SENSITIVE ||
+           rv == CKR_BUFFER_TOO_SMALL;
+}
 
 /* The row for rv; never NULL: that of other values is "unknown CK_RV". */
 const struct p11_rv_info *p11_rv_info(CK_RV rv);

@@ -42,12 +42,8 @@ static struct p11_slot *slot_new(struct p11_module *module, CK_SLOT_ID id,
     return slot;
 }
 
-void p11_slot_free(struct p11_slot *slot, bool close_sessions)
+void p11_slot_forget_refused(struct p11_slot *slot)
 {
-    p11_session_pool_deinit(slot, close_sessions);
-    pthread_cond_destroy(&slot->login_done);
-    p11_pin_free(slot->pin);
-    p11_pin_source_clear(&slot->source);
     while (slot->refused != NULL) {
         struct p11_refused *refused = slot->refused;
 
@@ -55,6 +51,15 @@ void p11_slot_free(struct p11_slot *slot, bool close_sessions)
         p11_pin_free(refused->pin);
         free(refused);
     }
+}
+
+void p11_slot_free(struct p11_slot *slot, bool close_sessions)
+{
+    p11_session_pool_deinit(slot, close_sessions);
+    pthread_cond_destroy(&slot->login_done);
+    p11_pin_free(slot->pin);
+    p11_pin_source_clear(&slot->source);
+    p11_slot_forget_refused(slot);
     free(slot);
 }
 

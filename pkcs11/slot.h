@@ -24,10 +24,7 @@ struct p11_session {
 
 struct p11_waiter;
 
-/*
- * A PIN that the token refused, and how: it is not tried a second time.  Or one
- * that another has replaced: CKR_OK.
- */
+/* A PIN that the token refused, and how: it is not tried a second time. */
 struct p11_refused {
     struct p11_refused *next;
     struct p11_pin *pin; /* owned; NULL: typed at the token */
@@ -61,7 +58,7 @@ struct p11_slot {
     struct p11_pin_source source;
     /* C_Login with a PIN that never did, which failed without a word on it. */
     unsigned unsure_logins;
-    struct p11_refused *refused; /* freed with the slot only */
+    struct p11_refused *refused;
 
     struct p11_session *idle; /* last in, first out */
     unsigned long idle_count, open_count, lent_count;
@@ -105,6 +102,9 @@ bool p11_slot_is_gone(struct p11_slot *slot, CK_RV rv);
 
 /* By label and serial number. */
 bool p11_token_is_same(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b);
+
+/* The token's PIN is another now.  With the slot's lock held, or all alone. */
+void p11_slot_forget_refused(struct p11_slot *slot);
 
 /* For module.c: close what is open (if asked to) and free. */
 void p11_slot_free(struct p11_slot *slot, bool close_sessions);

@@ -210,15 +210,13 @@ static bool was_refused(const struct generations *gs, const struct p11_pin *pin)
 
 static bool remember_refused(struct generations *gs, const struct p11_pin *pin)
 {
-    size_t len;
-    const unsigned char *bytes = p11_pin_bytes(pin, &len);
     struct p11_pin **list =
         reallocarray(gs->refused, gs->n_refused + 1, sizeof(struct p11_pin *));
 
     if (list == NULL)
         return false;
     gs->refused = list;
-    list[gs->n_refused] = p11_pin_new(bytes, len);
+    list[gs->n_refused] = p11_pin_copy(pin);
     if (list[gs->n_refused] == NULL)
         return false;
     gs->n_refused++;

@@ -394,6 +394,20 @@ struct storm {
     bool lost, found; /* the login */
 };
 
+/* All is lost; that thread has a session of its own. */
+static void begin(struct storm *storm, struct fixture *f, fake_before_fn *hook)
+{
+    *storm = (struct storm){ .f = f };
+    fake_lose(f->fake, EVERYTHING);
+    assert_int_equal(f->module->fl->C_OpenSession(fixture_slot(f)->id,
+                                                  CKF_SERIAL_SESSION, NULL,
+                                                  NULL, &storm->session.handle),
+                     CKR_OK);
+    fake_calls_reset(f->fake);
+    f->fake->before = hook;
+    f->fake->before_arg = storm;
+}
+
 static void lose_and_find_the_login(struct fake *fake, const char *function,
                                     void *arg)
 {
@@ -420,16 +434,40 @@ static void
 test_key_is_not_called_missing_when_another_thread_logged_in(void **state)
 {
     struct fixture *f = *state;
-    struct storm storm = { .f = f };
+    struct storm storm;
 
-    fake_lose(f->fake, EVERYTHING);
-    assert_int_equal(f->module->fl->C_OpenSession(fixture_slot(f)->id,
-                                                  CKF_SERIAL_SESSION, NULL,
-                                                  NULL, &storm.session.handle),
-                     CKR_OK);
+    begin(&storm, f, lose_and_find_the_login);
     fake_fail(f->fake, "C_GetAttributeValue", CKR_FUNCTION_FAILED, 1, 1);
-    f->fake->before = lose_and_find_the_login;
-    f->fake->before_arg = &storm;
+    assert_signs(f);
+    assert_true(storm.found);
+    f->fake->before = NULL;
+}
+
+/* The login goes before a search, and is there again when it is asked for. */
+static void log_in_while_it_is_asked(struct fake *fake, const char *function,
+                                     void *arg)
+{
+    struct storm *storm = arg;
+    struct p11_slot *slot = fixture_slot(storm->f);
+
+    if (!storm->lost && strcmp(function, "C_FindObjectsInit") == 0) {
+        storm->lost = true;
+        fake_lose(fake, FAKE_LOGIN);
+    } else if (!storm->found && strcmp(function, "C_GetSessionInfo") == 0) {
+        storm->found = true;
+        assert_int_equal(p11_slot_login(slot, &storm->session, NULL,
+                                        p11_slot_epoch(slot), NULL),
+                         CKR_OK);
+    }
+}
+
+static void
+test_key_is_not_called_missing_when_the_login_comes_back_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct storm storm;
+
+    begin(&storm, f, log_in_while_it_is_asked);
     assert_signs(f);
     assert_true(storm.found);
     f->fake->before = NULL;
@@ -453,16 +491,9 @@ static void begin_an_epoch(struct fake *fake, const char *function, void *arg)
 static void test_handle_of_an_epoch_that_ended_is_not_used(void **state)
 {
     struct fixture *f = *state;
-    struct storm storm = { .f = f };
+    struct storm storm;
 
-    fake_lose(f->fake, EVERYTHING);
-    assert_int_equal(f->module->fl->C_OpenSession(fixture_slot(f)->id,
-                                                  CKF_SERIAL_SESSION, NULL,
-                                                  NULL, &storm.session.handle),
-                     CKR_OK);
-    fake_calls_reset(f->fake);
-    f->fake->before = begin_an_epoch;
-    f->fake->before_arg = &storm;
+    begin(&storm, f, begin_an_epoch);
     assert_signs(f);
     assert_true(storm.lost);
     f->fake->before = NULL;
@@ -517,6 +548,8 @@ int main(void)
         TEST_KEY(test_key_that_is_gone_or_doubled_after_a_loss_is_told),
         TEST_KEY(test_key_is_not_called_missing_while_the_login_is_unknown),
         TEST_KEY(test_key_is_not_called_missing_when_another_thread_logged_in),
+        TEST_KEY(
+            test_key_is_not_called_missing_when_the_login_comes_back_at_once),
         TEST_KEY(test_handle_of_an_epoch_that_ended_is_not_used),
         TEST_KEY(test_handle_that_became_another_keys_is_not_signed_with),
     };

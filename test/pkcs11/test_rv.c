@@ -164,6 +164,7 @@ static const struct {
     { 0xc8534d1a, "P11_KEY_PINNED", P11_CLASS_FATAL },
     { 0xc8534d1b, "P11_AUDIT", P11_CLASS_FATAL },
     { 0xc8534d1c, "P11_LOGIN", P11_CLASS_FATAL },
+    { 0xc8534d1d, "P11_OVERTAKEN", P11_CLASS_BUSY },
 };
 
 static const struct p11_rv_info *table(size_t *n)
@@ -217,7 +218,7 @@ static void test_rv_info_answers_unknown_for_other_values(void **state)
 {
     static const CK_RV others[] = { 4,          0xb2,       0x210,
                                     0x80000000, 0x80000123, 0xc8534d00,
-                                    0xc8534d1d, 0xfffffffe };
+                                    0xc8534d1e, 0xfffffffe };
     size_t n;
     const struct p11_rv_info *rows = table(&n);
 
