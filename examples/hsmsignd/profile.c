@@ -132,7 +132,10 @@ static enum profile_state load_certs(const struct options *options,
         return fail(p, "chain");
     if (profile_searches(source)) {
         hsm_cert_uri(source->key, uri, sizeof(uri));
-        (void)certs_load_uri(uri, NULL, certs); /* it may have none */
+        /* It may have none; but of one that is away nobody can tell. */
+        if (!certs_load_uri(uri, NULL, certs) &&
+            hsm_is_away(ERR_peek_last_error()))
+            return fail(p, "certificate");
         load_directory(options->certs, certs);
     }
     /* The one that was given, and no other in its place. */

@@ -241,6 +241,11 @@ done
 check '--check says that it is away' bash -c 'HSM_MODULE=$HSMSIGN_SHIM HSMSIGN_SHIM_MODULE=$1 \
     HSMSIGN_SHIM_FAIL=C_GetSlotList=0x30 timeout 30 "${@:2}" 2> said; [ $? = 4 ] && grep -q "\"state\":\"away\"" said' \
     bash "$MODULE" "$HSMSIGND" --check "${options[@]}"
+# The key was found; whether it has a certificate on the token nobody knows.
+check 'and that it went away then' bash -c 'HSM_MODULE=$HSMSIGN_SHIM HSMSIGN_SHIM_MODULE=$1 \
+    HSMSIGN_SHIM_FAIL="C_FindObjectsInit=0x30*1000@2" timeout 30 "${@:2}" 2> said; [ $? = 4 ] &&
+    grep -q "\"what\":\"certificate\".*\"state\":\"away\"" said' \
+    bash "$MODULE" "$HSMSIGND" --check --key "$(uri rsa2048)"
 
 # All by the environment, as in the guide's docker-compose file.
 by_environment() {
