@@ -17,7 +17,9 @@
 #define UNIX_PREFIX "unix:"
 #define BACKLOG     1024
 
-static const char *made; /* a socket in the file system */
+/* A socket in the file system. */
+static const char *made;
+static struct stat made_st;
 
 static int fail(const struct options *o, int fd, const char *what, int error)
 {
@@ -74,11 +76,14 @@ static int open_unix(const struct options *o, const char *path)
     remove_stale(&address);
     if (bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
         return fail(o, fd, "bind", errno);
-    /* Of its owner and the group: nobody can connect before listen(). */
+    /* Of its owner and the group; nobody can connect before listen(). */
     if (chmod(path, 0660) != 0)
         return fail(o, fd, "chmod", errno);
     if (user != NULL && lchown(path, user->pw_uid, user->pw_gid) != 0)
         return fail(o, fd, "chown", errno);
+    /* Another start is to see that it is no old one, before this one serves. */
+    if (listen(fd, BACKLOG) != 0 || lstat(path, &made_st) != 0)
+        return fail(o, fd, "listen", errno);
     made = path;
     return fd;
 }
@@ -159,7 +164,11 @@ bool listen_begin(int fd, const struct options *o)
 
 void listen_end(void)
 {
-    if (made != NULL)
+    struct stat st;
+
+    /* It may be another's by now. */
+    if (made != NULL && lstat(made, &st) == 0 && st.st_dev == made_st.st_dev &&
+        st.st_ino == made_st.st_ino)
         (void)unlink(made);
 }
 
