@@ -110,11 +110,16 @@ static void check_head(struct call *c)
     const char *origin = header(c, "Origin"), *host = header(c, "Host");
     const char *coding = header(c, "Content-Encoding");
 
+    /* A proxy in front may have taken the other one: RFC 9112, 6.3. */
+    c->closes = length != NULL && header(c, "Transfer-Encoding") != NULL;
     if (origin != NULL &&
         (is_listed(c->options->origins, origin) ||
          (c->options->web != NULL && host != NULL && web_is_own(origin, host))))
         c->origin = origin;
-    if (c->path == CALL_NOWHERE)
+    if (c->closes)
+        call_text(c, MHD_HTTP_BAD_REQUEST,
+                  "both Content-Length and Transfer-Encoding");
+    else if (c->path == CALL_NOWHERE)
         call_text(c, MHD_HTTP_NOT_FOUND, "Not found");
     else if (!is_listed(paths[c->path].allow, c->method))
         call_text(c, MHD_HTTP_METHOD_NOT_ALLOWED, "Method not allowed");
@@ -293,7 +298,7 @@ static void add_headers(const struct call *c, struct MHD_Response *r,
           "Content-Type, X-Request-Id" },
         { c->path == CALL_SIGN, "Vary", "Origin" },
         { c->path == CALL_WEB, "Content-Security-Policy", WEB_POLICY },
-        { closing, "Connection", "close" },
+        { closing || c->closes, "Connection", "close" },
     };
 
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {

@@ -43,6 +43,7 @@ struct call {
     uint64_t begin, size; /* pool_now(); of the body as far as it is there */
     bool suspended;       /* HTTP's thread alone looks at it */
     bool answered;
+    bool closes;            /* the connection, behind the answer */
     struct request request; /* of CALL_SIGN */
     struct fault answer;    /* status 0: none yet; text: if body is NULL */
     BIO *body;              /* of 200, owned */

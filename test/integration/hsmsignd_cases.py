@@ -499,6 +499,17 @@ def closes(r):
         expect(c.file.read() == b"", "it is open")
 
 
+def two_lengths(r):
+    """Who is in front may have taken the one, and we the other."""
+    body = dump(sign())
+    with Connection(r.port) as c:
+        c.send(request(headers={"Transfer-Encoding": "chunked", "Content-Length": len(body)})
+               + b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n")
+        says(400, "both Content-Length", connection="close")(r.verifier, c.answer())
+        expect(c.file.read() == b"", "it is open")
+    r.still_signs()
+
+
 def broken_http(r):
     """libmicrohttpd answers these, or hangs up."""
     for data in (b"\r\n" * 3 + b"nonsense\r\n\r\n", b"POST\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
@@ -523,6 +534,7 @@ CONNECTIONS = [
     ("aborted requests", aborted),
     ("a request that comes byte by byte", byte_by_byte),
     ("Connection: close", closes),
+    ("Content-Length and chunked", two_lengths),
     ("what is not HTTP", broken_http),
 ]
 
