@@ -17,6 +17,7 @@ struct option {
 
 #define FIELD(name) offsetof(struct options, name)
 #define ENV(name)   "SIGNING_SERVICE_" name
+#define VERIFY      "--verify-audit"
 
 static const struct option table[] = {
     { "listen", ENV("LISTEN"), "ADDRESS", FIELD(listen), 0, 0, "127.0.0.1",
@@ -107,7 +108,7 @@ static void help(void)
     }
     (void)printf("  %-27s check such files, in order, and end\n"
                  "  %-27s print this\n  %-27s print the version\n",
-                 "--verify-audit FILE...", "--help", "--version");
+                 VERIFY " FILE...", "--help", "--version");
 }
 
 /* where: what the value comes from, for the message */
@@ -196,7 +197,12 @@ bool options_parse(struct options *options, char **argv, int *status)
             *status = CLI_OK;
             return false;
         }
-        if (strcmp(*argv, "--verify-audit") == 0) {
+        if (strncmp(*argv, VERIFY "=", strlen(VERIFY "=")) == 0) {
+            *argv += strlen(VERIFY "=");
+            options->verify = argv;
+            return true;
+        }
+        if (strcmp(*argv, VERIFY) == 0) {
             options->verify = argv + 1;
             if (argv[1] == NULL)
                 (void)fprintf(stderr, "hsmsignd: %s needs a file\n", *argv);
