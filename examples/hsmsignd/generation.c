@@ -23,17 +23,6 @@ struct generations {
     struct generation *newest;
 };
 
-struct generations *generations_new(const struct options *options)
-{
-    struct generations *gs = calloc(1, sizeof(*gs));
-
-    if (gs != NULL) {
-        gs->options = options;
-        (void)pthread_mutex_init(&gs->lock, NULL);
-    }
-    return gs;
-}
-
 static void destroy(struct generation *g)
 {
     for (size_t i = 0; i < g->n; i++)
@@ -136,6 +125,22 @@ static void publish(struct generations *gs, struct generation *g)
     put_all(gs, old);
 }
 
+struct generations *generations_new(const struct options *options)
+{
+    struct generations *gs = calloc(1, sizeof(*gs));
+    struct generation *none = calloc(1, sizeof(*none));
+
+    if (gs == NULL || none == NULL) {
+        free(gs);
+        free(none);
+        return NULL;
+    }
+    gs->options = options;
+    (void)pthread_mutex_init(&gs->lock, NULL);
+    publish(gs, none);
+    return gs;
+}
+
 static bool load_users(const struct options *options, struct users **users)
 {
     char error[256];
@@ -180,9 +185,10 @@ static void read_pins(struct generations *gs, struct config *config)
         watch_file(gs, source->cert);
         watch_file(gs, source->chain);
         searches = searches || profile_searches(source);
-        source->pin = hsm_pin(source->key, &file);
+        file = hsm_pin_file(source->key);
         watch_file(gs, file);
         free(file);
+        source->pin = hsm_pin(source->key);
     }
     if (searches)
         watch_add_directory(&gs->watch, gs->options->certs, profile_takes);
@@ -192,8 +198,7 @@ static void read_pins(struct generations *gs, struct config *config)
 static bool has_new_pin(const struct generation *before,
                         const struct profile_source *source)
 {
-    const struct profile *p =
-        before != NULL ? generation_find(before, source->name) : NULL;
+    const struct profile *p = generation_find(before, source->name);
 
     return p != NULL && p->pin != NULL && source->pin != NULL &&
            !p11_pin_equal(source->pin, p->pin);
@@ -335,6 +340,27 @@ static enum profile_state load_profiles(const struct options *options,
     return state;
 }
 
+/*
+ * A chain that was complete stays so: the new certificate may have come before
+ * its issuer's, and what is signed until then would not be accepted.
+ */
+static bool keeps_chains(const struct generation *before,
+                         const struct generation *g)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        const char *name = g->profiles[i]->name;
+        const struct profile *old = generation_find(before, name);
+
+        if (old == NULL || !old->complete || g->profiles[i]->complete)
+            continue;
+        log_event(LOG_ERROR, "chain", "{s:s, s:s}", "profile", name, "reason",
+                  "it was complete and is no more: give the issuer of the new "
+                  "certificate in HSM_CHAIN");
+        return false;
+    }
+    return true;
+}
+
 enum profile_state generations_load(struct generations *gs)
 {
     struct generation *g = calloc(1, sizeof(*g));
@@ -353,18 +379,14 @@ enum profile_state generations_load(struct generations *gs)
         if (state == PROFILE_GOOD)
             state = load_profiles(gs->options, config, g);
         gs->failed = g->n;
+        if (state == PROFILE_GOOD && !keeps_chains(before, g))
+            state = PROFILE_WRONG;
     }
     config_free(config);
-    if (state == PROFILE_AWAY && before == NULL) {
-        /* None of them is of use without the others. */
-        while (g->n > 0)
-            profile_free(g->profiles[--g->n]);
+    if (state == PROFILE_GOOD)
         publish(gs, g);
-    } else if (state == PROFILE_GOOD) {
-        publish(gs, g);
-    } else if (g != NULL) {
+    else if (g != NULL)
         destroy(g);
-    }
     generations_put(gs, before);
     return state;
 }
@@ -402,4 +424,13 @@ int64_t generation_expires(const struct generation *g)
             first = (int64_t)days * 86400 + seconds;
     }
     return first;
+}
+
+void generations_remind(struct generations *gs)
+{
+    struct generation *g = generations_get(gs);
+
+    for (size_t i = 0; g != NULL && i < g->n; i++)
+        profile_remind(g->profiles[i]);
+    generations_put(gs, g);
 }

@@ -16,7 +16,7 @@
 
 struct generation {
     struct users *users; /* NULL: everybody may sign */
-    size_t n;            /* 0: the HSM was away */
+    size_t n;            /* 0: nothing is loaded as yet */
     struct profile **profiles;
     /* generation.c's. */
     struct generation *older;
@@ -26,16 +26,17 @@ struct generation {
 
 struct generations;
 
+/* With one that has no users and no profiles.  NULL: there is no memory. */
 struct generations *generations_new(const struct options *options);
 /* When no request has one any more. */
 void generations_free(struct generations *gs);
 
 /*
- * Read all of it, and if it is good begin a new generation.  So does the first
- * one whose HSM is away, without profiles.  The reasons are logged.  A PIN that
- * has changed is tried by another process first, and then all of this one logs
- * in anew; one that was refused there is not tried again.  For one thread at a
- * time; blocks on the token.
+ * Read all of it, and if it is good begin a new generation.  The reasons are
+ * logged.  A chain that was complete has to stay so.  A PIN that has changed is
+ * tried by another process first, and then all of this one logs in anew; one
+ * that was refused there is not tried again.  For one thread at a time; blocks
+ * on the token.
  */
 enum profile_state generations_load(struct generations *gs);
 /* Where that was PROFILE_REFUSED: whose PIN was, by its number from 0. */
@@ -43,7 +44,7 @@ size_t generations_refused(const struct generations *gs);
 /* Whether a file has changed since that read it.  For the same thread. */
 bool generations_changed(const struct generations *gs);
 
-/* The newest one, to be given back; NULL before the first. */
+/* The newest one, to be given back. */
 struct generation *generations_get(struct generations *gs);
 /* g is given back; the one before it, to be given back, or NULL. */
 struct generation *generations_older(struct generations *gs,
@@ -60,5 +61,10 @@ const struct profile *generation_find(const struct generation *g,
  * afterwards; INT64_MAX: there is none.
  */
 int64_t generation_expires(const struct generation *g);
+/*
+ * Say each day of a certificate's last month that it comes to its end, and when
+ * it has.  For the thread that loads.
+ */
+void generations_remind(struct generations *gs);
 
 #endif

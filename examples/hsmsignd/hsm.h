@@ -24,11 +24,10 @@ void hsm_describe(const char *uri, const struct p11_pin *pin, bool many);
 /* The URI of all certificates on the key's token. */
 void hsm_cert_uri(const char *key, char *uri, size_t size);
 
-/*
- * The PIN that the URI or the configuration gives now, NULL if there is none;
- * *file is the one that it stands in, or NULL.  The caller frees both.
- */
-struct p11_pin *hsm_pin(const char *uri, char **file);
+/* The file that the key's PIN is read from, to be freed; NULL: none. */
+char *hsm_pin_file(const char *uri);
+/* The PIN that the key's source gives now, to be freed; NULL: none. */
+struct p11_pin *hsm_pin(const char *uri);
 
 /*
  * The process is logged out of that token.  Who signs next, or is in the midst

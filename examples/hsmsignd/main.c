@@ -4,7 +4,6 @@
  */
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -13,6 +12,7 @@
 #include <openssl/provider.h>
 #include "../../provider/hsmsign.h"
 #include "listen.h"
+#include "loader.h"
 #include "log.h"
 #include "pool.h"
 #include "service.h"
@@ -20,7 +20,8 @@
 #include "trial.h"
 #include "web.h"
 
-#define TRIM_EVERY 60 /* s */
+#define TRIM_EVERY 60    /* s */
+#define LOAD_WAIT  10000 /* ms */
 
 /* What each thread's heap needed once it keeps: memory would grow. */
 #ifdef __GLIBC__
@@ -68,97 +69,121 @@ static bool load_provider(const struct options *options)
     return ok;
 }
 
-/* The first load, which may take as long as an HSM that does not answer. */
-struct first {
-    struct job job; /* the first, so that either is the other */
-    struct generations *gs;
-    enum profile_state state;
-    atomic_bool done;
-};
-
-static void load_now(struct job *job, bool late)
-{
-    struct first *first = (struct first *)job;
-
-    (void)late;
-    first->state = generations_load(first->gs);
-    atomic_store(&first->done, true);
-}
-
 /*
- * In a thread of its own, so that a signal ends the process meanwhile.  SIGHUP
- * waits until there is a service.
+ * Until the first load has ended, but no longer than LOAD_WAIT: of an HSM that
+ * does not answer in that time nobody knows when it will.  The signal that came
+ * meanwhile, or 0; SIGHUP waits until there is a service.
  */
-static enum profile_state load_first(struct generations *gs)
+static int wait_for_load(const struct loader *loader, enum profile_state *state)
 {
     const struct timespec pause = { 0, 20000000 };
-    struct first first = { .job = { .run = load_now, .deadline = UINT64_MAX },
-                           .gs = gs,
-                           .state = PROFILE_WRONG };
-    struct pool *pool = pool_new(1, 1);
+    uint64_t begin = pool_now();
     sigset_t ends;
     int sig = -1;
 
     (void)sigemptyset(&ends);
     (void)sigaddset(&ends, SIGTERM);
     (void)sigaddset(&ends, SIGINT);
-    if (pool == NULL || !pool_submit(pool, &first.job))
-        return PROFILE_WRONG;
-    while (!atomic_load(&first.done) && sig < 0)
+    while (sig < 0 && !loader_first(loader, state)) {
+        if (pool_now() - begin > LOAD_WAIT) {
+            log_event(LOG_WARNING, "loading", "{s:s}", "reason",
+                      "the HSM takes its time: requests are answered 503 until "
+                      "it has answered");
+            *state = PROFILE_AWAY;
+            return 0;
+        }
         sig = sigtimedwait(&ends, NULL, &pause);
-    if (sig > 0) {
-        log_event(LOG_INFO, "stopped", "{s:i}", "signal", sig);
-        _exit(CLI_FAILED);
     }
-    pool_free(pool);
-    return first.state;
+    return sig < 0 ? 0 : sig;
 }
 
-/* Until a signal says to end; true: all was answered. */
-static bool serve(const struct options *options, struct generations *gs,
-                  struct audit *audit, bool away, int fd,
-                  const sigset_t *signals)
+/* Until a signal says to end, which it is. */
+static int serve(struct service *service, struct loader *loader,
+                 const sigset_t *signals)
 {
     const struct timespec second = { 1, 0 };
-    struct service *service = service_start(options, gs, audit, away, fd);
     int sig = 0, ticks = 0;
 
-    if (service == NULL)
-        return false;
     systemd_notify("READY=1");
     while (sig != SIGTERM && sig != SIGINT) {
-        service_tick(service, sig == SIGHUP);
+        service_tick(service);
+        loader_tick(loader, sig == SIGHUP);
         if (++ticks % TRIM_EVERY == 0)
             trim_heaps();
         sig = sigtimedwait(signals, NULL, &second);
     }
     systemd_notify("STOPPING=1");
-    log_event(LOG_INFO, "stopping", "{s:i}", "signal", sig);
-    if (!service_stop(service)) {
-        trial_abandon();
-        _exit(CLI_FAILED); /* threads are in the middle of things */
-    }
-    log_event(LOG_INFO, "stopped", "{}");
-    return true;
+    return sig;
 }
 
-static bool check(struct generations *gs)
+/*
+ * End what runs, but for no longer than --drain; false: a request was cut off.
+ * Where threads are in the middle of things the process ends here.
+ */
+static bool end(const struct options *options, struct service *service,
+                struct loader *loader, int sig)
 {
-    struct generation *g = generations_get(gs);
-    bool good = g != NULL && g->n > 0;
+    uint64_t begin = pool_now();
+    bool good;
 
+    log_event(LOG_INFO, "stopping", "{s:i}", "signal", sig);
+    good = service == NULL || service_stop(service);
+    /* Nobody waits for what is loaded: it is for the token to be left well. */
+    while (good && service != NULL && loader_is_busy(loader) &&
+           pool_now() - begin < options->drain * 1000)
+        (void)usleep(10000);
+    log_event(LOG_INFO, "stopped", "{s:b}", "loading",
+              (int)loader_is_busy(loader));
+    if (!good || loader_is_busy(loader)) {
+        trial_abandon();
+        listen_end();
+        _exit(good ? CLI_OK : CLI_FAILED);
+    }
+    return good;
+}
+
+/* Load and serve; false: it could not begin to, which was logged. */
+static bool load_and_serve(const struct options *options,
+                           struct generations *gs, struct audit *audit, int fd,
+                           const sigset_t *signals, enum profile_state *state)
+{
+    struct loader *loader = loader_new(options, gs, audit);
+    struct service *service = NULL;
+    bool good = loader != NULL;
+    int sig = good ? wait_for_load(loader, state) : 0;
+
+    if (sig != 0) {
+        good = end(options, NULL, loader, sig);
+    } else if (good && (*state == PROFILE_GOOD || *state == PROFILE_AWAY)) {
+        service = service_start(options, gs, audit, loader, fd);
+        good = service != NULL &&
+               end(options, service, loader, serve(service, loader, signals));
+    } else {
+        good = false;
+    }
+    loader_free(loader);
+    return good;
+}
+
+static bool load_and_check(struct generations *gs, enum profile_state *state)
+{
+    struct generation *g;
+    bool good;
+
+    *state = generations_load(gs);
+    g = generations_get(gs);
+    good = *state == PROFILE_GOOD && g->n > 0;
     for (size_t i = 0; good && i < g->n; i++)
         good = profile_probe(g->profiles[i]);
     generations_put(gs, g);
     return good;
 }
 
-/* The service's alone, so that --check has none. */
 static bool open_audit(const struct options *options, struct audit **audit)
 {
     char error[256];
 
-    if (options->audit == NULL || options->check != 0)
+    if (options->audit == NULL)
         return true;
     *audit = audit_open(options->audit, options->audit_sync != 0, error,
                         sizeof(error));
@@ -198,13 +223,12 @@ static int run(const struct options *options, int fd, const sigset_t *signals)
         (void)cli_reason(reason, sizeof(reason));
         log_event(LOG_ERROR, "provider", "{s:s, s:s}", "reason", reason, "fix",
                   "see that openssl.cnf activates default and hsmsign");
-    } else if (gs != NULL && has_page(options) && open_audit(options, &audit)) {
-        state = load_first(gs);
+    } else if (gs != NULL && has_page(options)) {
+        good = options->check != 0 ? load_and_check(gs, &state)
+                                   : open_audit(options, &audit) &&
+                                         load_and_serve(options, gs, audit, fd,
+                                                        signals, &state);
     }
-    if (options->check != 0)
-        good = state == PROFILE_GOOD && check(gs);
-    else if (state == PROFILE_GOOD || state == PROFILE_AWAY)
-        good = serve(options, gs, audit, state == PROFILE_AWAY, fd, signals);
     refused = gs != NULL ? generations_refused(gs) : SIZE_MAX;
     generations_free(gs);
     audit_close(audit);
@@ -240,7 +264,8 @@ int main(int argc, char **argv)
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);
     (void)sigaddset(&signals, SIGHUP);
-    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    if (options.check == 0)
+        (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
     if (options.check == 0 && (fd = listen_open(&options)) < 0)
         return CLI_FAILED;
     status =

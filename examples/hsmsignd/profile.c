@@ -13,16 +13,25 @@
 
 #define REASON_MAX 1024
 #define CHAIN_MAX  16
+#define DAYS_WARN  30
 
-static enum profile_state fail(const struct profile *p, const char *what)
+/* from: the file or the URI, whose query may have a PIN, or NULL. */
+static enum profile_state fail(const struct profile *p, const char *what,
+                               const char *from)
 {
     char reason[REASON_MAX];
     unsigned long code = cli_reason(reason, sizeof(reason));
     const struct p11_rv_info *info = hsm_error(code);
     bool away = hsm_is_away(code);
+    char name[REASON_MAX] = "";
 
-    log_event(LOG_ERROR, "profile", "{s:s, s:s, s:s, s:s}", "profile", p->name,
-              "what", what, "reason", reason, "state", away ? "away" : "wrong");
+    if (from != NULL)
+        (void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(from, "?"),
+                       from);
+    log_printable(name);
+    log_event(LOG_ERROR, "profile", "{s:s, s:s, s:s, s:s, s:s}", "profile",
+              p->name, "what", what, "from", name, "reason", reason, "state",
+              away ? "away" : "wrong");
     if (info != NULL && info->class == P11_CLASS_PIN)
         return PROFILE_REFUSED;
     return away ? PROFILE_AWAY : PROFILE_WRONG;
@@ -47,7 +56,7 @@ static enum profile_state load_key(const struct profile_source *source,
     s->key = signer_load_key(source->key, NULL);
     if (s->key == NULL) {
         info = hsm_error(ERR_peek_last_error());
-        state = fail(p, "key");
+        state = fail(p, "key", source->key);
     } else if (!EVP_PKEY_is_a(s->key, "RSA") && !EVP_PKEY_is_a(s->key, "EC") &&
                !EVP_PKEY_is_a(s->key, "RSA-PSS")) {
         state = refuse(p, "key", "it is neither an RSA nor an EC key");
@@ -126,16 +135,16 @@ static enum profile_state load_certs(const struct options *options,
     char uri[1024];
 
     if (source->cert != NULL && !load_any(source->cert, certs))
-        return fail(p, "certificate");
+        return fail(p, "certificate", source->cert);
     *own = sk_X509_num(certs);
     if (source->chain != NULL && !load_any(source->chain, certs))
-        return fail(p, "chain");
+        return fail(p, "chain", source->chain);
     if (profile_searches(source)) {
         hsm_cert_uri(source->key, uri, sizeof(uri));
         /* It may have none; but of one that is away nobody can tell. */
         if (!certs_load_uri(uri, NULL, certs) &&
             hsm_is_away(ERR_peek_last_error()))
-            return fail(p, "certificate");
+            return fail(p, "certificate", uri);
         load_directory(options->certs, certs);
     }
     /* The one that was given, and no other in its place. */
@@ -208,11 +217,27 @@ static enum profile_state check_cert(X509 *cert, struct profile *p)
     if (mem != NULL && ASN1_TIME_print(mem, X509_get0_notAfter(cert)) > 0)
         (void)BIO_read(mem, until, sizeof(until) - 1);
     BIO_free(mem);
-    log_event(days_left(cert) < 30 ? LOG_WARNING : LOG_INFO, "certificate",
+    p->days = days_left(cert);
+    log_event(p->days < DAYS_WARN ? LOG_WARNING : LOG_INFO, "certificate",
               "{s:s, s:s, s:s, s:i, s:i}", "profile", p->name, "subject",
-              subject, "expires", until, "days", days_left(cert), "chain",
+              subject, "expires", until, "days", p->days, "chain",
               sk_X509_num(p->signer.chain));
     return PROFILE_GOOD;
+}
+
+void profile_remind(struct profile *p)
+{
+    int days = days_left(p->signer.cert);
+
+    if (days == p->days)
+        return;
+    p->days = days;
+    if (days < DAYS_WARN)
+        log_event(days < 0 ? LOG_ERROR : LOG_WARNING, "certificate",
+                  "{s:s, s:i, s:s}", "profile", p->name, "days", days, "reason",
+                  days < 0
+                      ? "it has expired: nothing is signed with it any more"
+                      : "it expires soon: replace it");
 }
 
 static enum profile_state choose_certs(STACK_OF(X509) * certs, int own,
@@ -228,7 +253,7 @@ static enum profile_state choose_certs(STACK_OF(X509) * certs, int own,
         return refuse(p, "certificate",
                       "none of those that were given or found is of the key");
     if (!X509_up_ref(cert))
-        return fail(p, "certificate");
+        return fail(p, "certificate", NULL);
     s->cert = cert;
     s->chain = sk_X509_new_null();
     for (int i = 0; i < CHAIN_MAX && X509_self_signed(cert, 0) != 1; i++) {
@@ -236,11 +261,13 @@ static enum profile_state choose_certs(STACK_OF(X509) * certs, int own,
         if (issuer == NULL)
             break;
         if (!X509_add_cert(s->chain, issuer, X509_ADD_FLAG_UP_REF))
-            return fail(p, "chain");
+            return fail(p, "chain", NULL);
         cert = issuer;
     }
-    if (issuer == NULL && X509_self_signed(cert, 0) != 1)
-        log_event(LOG_WARNING, "chain", "{s:s}", "reason",
+    p->complete = X509_self_signed(cert, 0) == 1;
+    if (!p->complete)
+        log_event(LOG_WARNING, "chain", "{s:s, s:s}", "profile", p->name,
+                  "reason",
                   "it is not complete: an issuer is missing; give HSM_CHAIN");
     return check_cert(s->cert, p);
 }
@@ -272,7 +299,8 @@ static enum profile_state encode_certs(struct profile *p)
                     "ca_certificates", chain);
     p->certificates = all != NULL ? json_dumps(all, JSON_COMPACT) : NULL;
     json_decref(all);
-    return p->certificates != NULL ? PROFILE_GOOD : fail(p, "certificates");
+    return p->certificates != NULL ? PROFILE_GOOD
+                                   : fail(p, "certificates", NULL);
 }
 
 enum profile_state profile_load(const struct options *options,

@@ -27,6 +27,8 @@ struct profile {
     char *certificates;   /* what get_certificates answers, JSON */
     unsigned digests;
     struct p11_pin *pin; /* its source's, or NULL; owned */
+    bool complete;       /* the chain, up to a root */
+    int days;            /* the certificate has, as was logged last */
 };
 
 enum profile_state {
@@ -62,6 +64,11 @@ const char *profile_attributes(const struct profile *profile,
 bool profile_sign(const struct profile *profile, const struct options *options,
                   const struct request *r, const char *id, BIO *out,
                   struct fault *fault);
+/*
+ * Log how long the certificate is valid, if that is under a month and by days
+ * another time than was logged.  For the thread that loads.
+ */
+void profile_remind(struct profile *profile);
 /* Sign something without meaning, to see whether the HSM does. */
 bool profile_probe(const struct profile *profile);
 

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <stdatomic.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,13 +20,10 @@
 #include "metrics.h"
 #include "rate.h"
 #include "service.h"
-#include "systemd.h"
 #include "web.h"
 
 #define HTTP_THREADS   2
 #define PROBE_EVERY    3000 /* ms */
-#define LOAD_FIRST     1000 /* ms, doubled each time, */
-#define LOAD_LAST      8000 /* and no more than that */
 #define CONNECTION_BUF ((size_t)128 * 1024)
 #define LINGER         200 /* ms */
 
@@ -37,18 +33,13 @@ struct service {
     struct audit *audit; /* NULL: none */
     struct MHD_Daemon *daemon;
     struct connections *connections;
-    struct pool *signers, *askers, *loader;
-    struct job look;          /* the loader's only one, */
-    atomic_bool looking;      /* if it waits or runs */
-    atomic_bool wanted;       /* to load */
-    atomic_ullong generation; /* how many were loaded */
-    atomic_size_t busy;       /* requests between head and answer */
-    atomic_size_t jobs;       /* of these, with the pools; CLOSED: no more */
+    struct pool *signers, *askers;
+    const struct loader *loader;
+    unsigned long long loaded; /* its count, as the last tick saw it */
+    atomic_size_t busy;        /* requests between head and answer */
+    atomic_size_t jobs;        /* of these, with the pools; CLOSED: no more */
     atomic_bool ending;
     struct rate rate;
-    /* The loader's. */
-    bool away; /* the HSM was: try again */
-    uint64_t load_at, load_pause;
     /* When it last signed, 0 if it did not, and when that was tried. */
     atomic_ullong good_at, probed_at; /* pool_now() */
 };
@@ -164,7 +155,7 @@ static void answer_metrics(struct service *s, struct call *c)
 {
     const struct metrics_now now = {
         .requests = atomic_load(&s->busy),
-        .generation = atomic_load(&s->generation),
+        .generation = loader_count(s->loader),
         .expires = generation_expires(c->generation),
         .up = atomic_load(&s->good_at) != 0,
     };
@@ -333,86 +324,22 @@ static bool serve(struct service *s, int fd)
     return s->daemon != NULL;
 }
 
-/* It was renamed, as by logrotate(8), or it is the same. */
-static void reopen_audit(struct service *s)
+void service_tick(struct service *s)
 {
-    char error[256];
+    unsigned long long loaded = loader_count(s->loader);
 
-    if (s->audit != NULL && !audit_reopen(s->audit, error, sizeof(error)))
-        log_event(LOG_ERROR, "audit", "{s:s, s:s}", "file", s->options->audit,
-                  "reason", error);
-}
-
-static void log_mark(struct service *s)
-{
-    struct audit_mark mark;
-
-    if (s->audit == NULL)
-        return;
-    audit_last(s->audit, &mark);
-    log_event(LOG_INFO, "audit", "{s:s, s:I, s:s}", "file", s->options->audit,
-              "seq", (json_int_t)mark.seq, "hash", mark.hash);
-}
-
-/* Load all anew; what is found wrong is tried again later, or when mended. */
-static void load(struct service *s)
-{
-    enum profile_state state;
-    uint64_t pause = s->load_pause;
-
-    systemd_notify("RELOADING=1");
-    state = generations_load(s->generations);
-    if (state == PROFILE_GOOD) {
-        s->away = false;
-        s->load_pause = LOAD_FIRST;
-        log_mark(s);
-        log_event(LOG_INFO, "loaded", "{s:I}", "generation",
-                  (json_int_t)atomic_fetch_add(&s->generation, 1) + 1);
-        atomic_store(&s->good_at, LONG_AGO);
-    } else {
-        s->away = s->away || state == PROFILE_AWAY;
-        s->load_at = pool_now() + pause;
-        s->load_pause = pause * 2 < LOAD_LAST ? pause * 2 : LOAD_LAST;
-        log_event(LOG_ERROR, "loaded", "{s:s}", "reason",
-                  "not everything is good: what was loaded before stays");
-    }
-    systemd_notify("READY=1");
-}
-
-/* In the loader's thread. */
-static void look(struct job *job, bool late)
-{
-    struct service *s =
-        (struct service *)((char *)job - offsetof(struct service, look));
-    bool wanted = atomic_exchange(&s->wanted, false);
-
-    (void)late;
-    if (wanted)
-        reopen_audit(s);
-    if (wanted || (s->away && pool_now() >= s->load_at) ||
-        generations_changed(s->generations))
-        load(s);
-    atomic_store(&s->looking, false);
-    atomic_fetch_sub(&s->jobs, 1);
-}
-
-void service_tick(struct service *s, bool reload)
-{
     connections_sweep(s->connections);
     pool_expire(s->signers);
     pool_expire(s->askers);
-    if (reload)
-        atomic_store(&s->wanted, true);
-    if (atomic_exchange(&s->looking, true) || !add_job(s))
-        return;
-    s->look.run = look;
-    s->look.deadline = UINT64_MAX;
-    (void)pool_submit(s->loader, &s->look); /* which is empty */
+    if (loaded != s->loaded)
+        atomic_store(&s->good_at, LONG_AGO);
+    s->loaded = loaded;
 }
 
 struct service *service_start(const struct options *options,
                               struct generations *generations,
-                              struct audit *audit, bool away, int fd)
+                              struct audit *audit, const struct loader *loader,
+                              int fd)
 {
     struct service *s = calloc(1, sizeof(*s));
 
@@ -421,18 +348,13 @@ struct service *service_start(const struct options *options,
     s->options = options;
     s->generations = generations;
     s->audit = audit;
-    s->away = away;
-    s->load_pause = LOAD_FIRST;
-    atomic_init(&s->generation, !away);
-    atomic_init(&s->good_at, away ? 0 : LONG_AGO);
+    s->loader = loader;
     s->signers = pool_new(options->workers, options->queue);
     s->askers = pool_new(1, options->queue);
-    s->loader = pool_new(1, 1);
-    if (s->signers != NULL && s->askers != NULL && s->loader != NULL &&
-        serve(s, fd)) {
-        log_mark(s);
+    s->loaded = loader_count(loader);
+    atomic_init(&s->good_at, s->loaded > 0 ? LONG_AGO : 0);
+    if (s->signers != NULL && s->askers != NULL && serve(s, fd))
         return s;
-    }
     log_event(LOG_ERROR, "service", "{s:s}", "reason",
               "no memory, threads or files for it");
     (void)service_stop(s);
@@ -490,8 +412,7 @@ bool service_stop(struct service *s)
         MHD_stop_daemon(s->daemon);
     pool_free(s->signers);
     pool_free(s->askers);
-    pool_free(s->loader);
-    log_mark(s);
+    loader_log_mark(s->audit, s->options->audit);
     connections_free(s->connections);
     free(s);
     return true;

@@ -8,25 +8,25 @@
 #include <stdbool.h>
 #include "audit.h"
 #include "generation.h"
+#include "loader.h"
 #include "options.h"
 
 struct service;
 
 /*
- * Start to serve what comes from the socket fd, with the newest generation;
- * audit is NULL or where signatures are written down;
- * away: its HSM is, and it is to be loaded when that is back.  NULL after the
- * reason was logged.
+ * Start to serve what comes from the socket fd, with the newest generation, and
+ * 503 as long as there is none; audit is NULL or where signatures are written
+ * down.  NULL after the reason was logged.
  */
 struct service *service_start(const struct options *options,
                               struct generations *generations,
-                              struct audit *audit, bool away, int fd);
+                              struct audit *audit, const struct loader *loader,
+                              int fd);
 /*
- * To be called every second: hang up on connections whose time is over, answer
- * requests that have waited too long, and in a thread of its own load a new
- * generation, if reload or if a file of it has changed.  Does not block.
+ * To be called every second: hang up on connections whose time is over, and
+ * answer requests that have waited too long.  Does not block.
  */
-void service_tick(struct service *service, bool reload);
+void service_tick(struct service *service);
 /*
  * Take no more connections, answer what was begun, but for no longer than
  * options->drain, and free everything.  False: something was cut off.

@@ -34,3 +34,27 @@ stop_hsmsignd() {
     grep -v '"event":"request"' hsmsignd.log >&2
     return "$status"
 }
+
+# logged COUNT TEXT [TENTHS]: within so many seconds/10 that many lines have it
+logged() {
+    local i
+
+    for ((i = 0; i < ${3:-100}; i++)); do
+        [ "$(grep -c -- "$2" hsmsignd.log)" -ge "$1" ] && return
+        sleep 0.1
+    done
+    return 1
+}
+
+# dated NAME FROM TO [USAGE]: a certificate of rsa2048's key
+dated() {
+    printf '%s\n' '[ca]' 'default_ca=c' '[c]' 'database=index' 'new_certs_dir=.' 'serial=serial' \
+        'default_md=sha256' 'policy=p' 'x509_extensions=e' 'unique_subject=no' '[p]' \
+        'commonName=supplied' '[e]' "keyUsage=${4:-digitalSignature}" '[req]' \
+        'distinguished_name=n' '[n]' > ca.cnf
+    : > index
+    echo 01 > serial
+    openssl req -new -config ca.cnf -key "$HSMSIGN_TOKEN/rsa2048.key" -subj "/CN=$1" -out csr 2> ca.err
+    openssl ca -config ca.cnf -batch -notext -cert "$HSMSIGN_TOKEN/ca.pem" -keyfile "$HSMSIGN_TOKEN/ca.key" \
+        -startdate "$2" -enddate "$3" -in csr -out "$1.pem" 2>> ca.err || bail "$(cat ca.err)"
+}

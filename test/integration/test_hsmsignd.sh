@@ -3,13 +3,14 @@
 #
 # hsmsignd: Document Engine's protocol case by case (hsmsignd_cases.py), and how
 # it starts, refuses to, waits for an HSM, and logs.
-# shellcheck disable=SC2015,SC2016,SC2317 # as in # shellcheck disable=SC2317 # functions are called through check# shellcheck disable=SC2317 # functions are called through check || bail, sh -c, and functions for check
+# shellcheck disable=SC2016,SC2317 # sh -c, and functions for check
 # shellcheck source=test/integration/lib.sh
 . "$HSMSIGN_SOURCE/test/integration/lib.sh" || exit 1
+# shellcheck source=test/integration/hsmsignd.sh
+. "$HSMSIGN_SOURCE/test/integration/hsmsignd.sh"
 need python3 certtool softhsm2-util
 
 CASES=$HSMSIGN_SOURCE/test/integration/hsmsignd_cases.py
-HSMSIGND=${HSMSIGND:?}
 T=$HSMSIGN_TOKEN
 export HSM_MODULE=$MODULE HSM_PIN=$DEMO_PIN PYTHONDONTWRITEBYTECODE=1
 port=
@@ -74,19 +75,6 @@ refused() {
     cp stderr said
     [ "$status" -eq "$2" ] && [ ! -s stdout ] && grep -qF -- "$3" stderr
     report $? "$1"
-}
-
-# dated NAME FROM TO [USAGE]: a certificate of rsa2048's key
-dated() {
-    printf '%s\n' '[ca]' 'default_ca=c' '[c]' 'database=index' 'new_certs_dir=.' 'serial=serial' \
-        'default_md=sha256' 'policy=p' 'x509_extensions=e' 'unique_subject=no' '[p]' \
-        'commonName=supplied' '[e]' "keyUsage=${4:-digitalSignature}" '[req]' \
-        'distinguished_name=n' '[n]' > ca.cnf
-    : > index
-    echo 01 > serial
-    openssl req -new -config ca.cnf -key "$T/rsa2048.key" -subj "/CN=$1" -out csr 2> ca.err &&
-        openssl ca -config ca.cnf -batch -notext -cert "$T/ca.pem" -keyfile "$T/ca.key" \
-            -startdate "$2" -enddate "$3" -in csr -out "$1.pem" 2>> ca.err || bail "$(cat ca.err)"
 }
 
 # user NAME SECRET RIGHTS
@@ -212,6 +200,7 @@ misspelt, with a PIN|unknown option --kye; see|--kye=pkcs11:object=a?pin-value=9
 a URI with a PIN|unknown option pkcs11:object; see|pkcs11:object=a?pin-value=9876
 no value|--port needs a value|--port
 no file|--verify-audit needs a file|--verify-audit
+an empty file|No such file|--verify-audit=
 not a number|number from 0 to 65535|--port=x
 too large|number from 0 to 65535|--port 65536
 negative|number|--workers -1

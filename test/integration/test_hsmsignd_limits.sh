@@ -124,6 +124,25 @@ check 'it ends' stop_hsmsignd
 refute 'and takes it away' test -e socket
 export HSM_MODULE=$MODULE HSM_PIN=$DEMO_PIN
 options=(--key "$(uri rsa2048)" --cert "$T/rsa2048.pem" --chain "$T/ca.pem")
+second_start() {
+    local i
+
+    : > hsmsignd.log
+    HSM_MODULE=$HSMSIGN_SHIM HSMSIGN_SHIM_MODULE=$MODULE HSMSIGN_SHIM_DELAY_US=300000 \
+        "$HSMSIGND" --listen "unix:$WORK/socket" "${options[@]}" 2> hsmsignd.log < /dev/null &
+    hsmsignd=$!
+    server=$hsmsignd
+    for ((i = 0; i < 200; i++)); do
+        [ -S socket ] && break
+        sleep 0.02
+    done
+    run timeout 30 "$HSMSIGND" --listen "unix:$WORK/socket" "${options[@]}"
+    [ "$status" = 1 ] && grep -q '"event":"listen".*Address already in use' stderr
+}
+check 'a second start does not take the socket of one that starts' second_start
+check 'which serves on it' on_unix
+check 'it ends' stop_hsmsignd
+refute 'and takes it away' test -e socket
 check 'a socket that a service manager has opened' limits activate "$HSMSIGND" "${options[@]}"
 check 'it says when it is ready, reloads and stops' limits notify "$HSMSIGND" --port 0 "${options[@]}"
 refute 'a port in use stops the start' python3 -c 'import socket, subprocess, sys
@@ -140,8 +159,7 @@ ends_while_it_starts() {
     hsmsignd=$!
     sleep 1
     kill -TERM "$hsmsignd"
-    wait "$hsmsignd"
-    [ $? = 1 ] && grep -q '"event":"stopped"' hsmsignd.log && ! grep -q listening hsmsignd.log
+    wait "$hsmsignd" && grep -q '"event":"stopped"' hsmsignd.log && ! grep -q listening hsmsignd.log
 }
 check 'SIGTERM ends it while it starts' ends_while_it_starts
 
