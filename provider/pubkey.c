@@ -177,6 +177,18 @@ EVP_PKEY *prov_pubkey_certificate(struct prov_ctx *ctx,
     return pkey;
 }
 
+/* That an RSA key is for PSS alone may be known by this one only. */
+static bool is_for(const EVP_PKEY *pkey, const struct prov_alg *alg)
+{
+    int bits = EVP_PKEY_get_bits(pkey);
+
+    if (!EVP_PKEY_is_a(pkey, alg->name) &&
+        (alg != &prov_alg_rsa || !EVP_PKEY_is_a(pkey, prov_alg_rsa_pss.name)))
+        return false;
+    return alg->key_type != CKK_RSA ||
+           (bits >= 512 && bits <= 8 * PROV_MODULUS_MAX);
+}
+
 EVP_PKEY *prov_pubkey(struct prov_ctx *ctx, const struct prov_alg *alg,
                       const struct p11_attrs *attrs,
                       const struct p11_attrs *params)
@@ -201,10 +213,7 @@ EVP_PKEY *prov_pubkey(struct prov_ctx *ctx, const struct prov_alg *alg,
         pkey = wrapped_point_key(ctx, alg, curve, point);
     if (pkey == NULL && info != NULL)
         pkey = prov_pubkey_info(ctx, info->pValue, info->ulValueLen);
-    if (pkey != NULL && (!EVP_PKEY_is_a(pkey, alg->name) ||
-                         (alg->key_type == CKK_RSA &&
-                          (EVP_PKEY_get_bits(pkey) < 512 ||
-                           EVP_PKEY_get_bits(pkey) > 8 * PROV_MODULUS_MAX)))) {
+    if (pkey != NULL && !is_for(pkey, alg)) {
         EVP_PKEY_free(pkey);
         pkey = NULL;
     }
