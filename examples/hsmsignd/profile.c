@@ -207,7 +207,7 @@ static enum profile_state check_cert(X509 *cert, struct profile *p)
 
     if (X509_cmp_current_time(X509_get0_notBefore(cert)) > 0)
         return BIO_free(mem), refuse(p, "certificate", "it is not valid yet");
-    if (X509_cmp_current_time(X509_get0_notAfter(cert)) < 0)
+    if (X509_cmp_current_time(X509_get0_notAfter(cert)) <= 0)
         return BIO_free(mem), refuse(p, "certificate", "it has expired");
     if ((usage & (KU_DIGITAL_SIGNATURE | KU_NON_REPUDIATION)) == 0)
         return BIO_free(mem),
