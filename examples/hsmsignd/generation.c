@@ -172,6 +172,11 @@ static void watch_file(struct generations *gs, const char *name)
         watch_add(&gs->watch, name);
 }
 
+static void watch_pin(void *arg, const char *file)
+{
+    watch_file(arg, file);
+}
+
 /* Watch what is about to be read, and read the PINs: once for all that use
  * them. */
 static void read_pins(struct generations *gs, struct config *config)
@@ -180,15 +185,11 @@ static void read_pins(struct generations *gs, struct config *config)
 
     for (size_t i = 0; i < config->n; i++) {
         struct profile_source *source = &config->list[i];
-        char *file;
 
         watch_file(gs, source->cert);
         watch_file(gs, source->chain);
         searches = searches || profile_searches(source);
-        file = hsm_pin_file(source->key);
-        watch_file(gs, file);
-        free(file);
-        source->pin = hsm_pin(source->key);
+        source->pin = hsm_pin(source->key, watch_pin, gs);
     }
     if (searches)
         watch_add_directory(&gs->watch, gs->options->certs, profile_takes);
@@ -282,14 +283,36 @@ static enum trial try_pins(struct generations *gs,
     return found;
 }
 
+/*
+ * What it logs in with from now on, if not all that is loaded with it is good:
+ * the profile that stays is asked for it with the next load, in this thread.
+ */
+static void keep_pin(const struct generation *before,
+                     const struct profile_source *source)
+{
+    struct p11_pin *pin = p11_pin_copy(source->pin);
+
+    for (size_t i = 0; pin != NULL && i < before->n; i++) {
+        struct profile *p = before->profiles[i];
+
+        if (strcmp(p->name, source->name) == 0) {
+            p11_pin_free(p->pin);
+            p->pin = pin;
+            pin = NULL;
+        }
+    }
+    p11_pin_free(pin);
+}
+
 /* The profile's new PIN after the trial; false: try again later. */
 static bool change_pin(const struct generations *gs,
+                       const struct generation *before,
                        const struct profile_source *source, enum trial found)
 {
     static const char *const reasons[] = {
         [TRIAL_GOOD] = "it has changed: logging in anew",
-        [TRIAL_BAD] = "the new one does not work, see the lines above; the one "
-                      "of before stays in use",
+        [TRIAL_BAD] = "with the new one not everything is good, see the lines "
+                      "above; the one of before stays in use",
         [TRIAL_AWAY] = "the new one cannot be tried, see the lines above; it "
                        "is tried again later",
         [TRIAL_REFUSED] = "the new one does not work, and is not tried again: "
@@ -302,6 +325,8 @@ static bool change_pin(const struct generations *gs,
         found = TRIAL_AWAY;
     log_event(found == TRIAL_GOOD ? LOG_INFO : LOG_ERROR, "pin", "{s:s, s:s}",
               "profile", source->name, "reason", reasons[found]);
+    if (found == TRIAL_GOOD)
+        keep_pin(before, source);
     return found != TRIAL_AWAY;
 }
 
@@ -316,7 +341,8 @@ static enum profile_state change_pins(struct generations *gs,
     for (size_t i = 0; i < config->n; i++) {
         const struct profile_source *source = &config->list[i];
 
-        if (has_new_pin(before, source) && !change_pin(gs, source, found))
+        if (has_new_pin(before, source) &&
+            !change_pin(gs, before, source, found))
             changed = false;
     }
     if (!changed)

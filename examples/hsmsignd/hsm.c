@@ -119,38 +119,33 @@ void hsm_cert_uri(const char *key, char *uri, size_t size)
         (void)snprintf(uri + n, size - n, "%s", query);
 }
 
-/* Where the PIN comes from, while *t is open; NULL: nowhere. */
-static const struct p11_pin_source *
-find_source(struct token *t, const char *uri, struct p11_pin_request *request)
+/* Of what is none the reason is said when the key is loaded. */
+static bool is_uri(const char *uri)
 {
-    if (!p11_uri_has_scheme(uri) || token_read(t, uri) != CLI_OK)
-        return NULL;
-    request->uri = &t->uri->pin;
-    request->config = &t->config.pin;
-    return p11_pin_request_source(request);
+    struct p11_uri *parsed = NULL;
+    bool good =
+        p11_uri_has_scheme(uri) && p11_uri_parse(uri, &parsed, NULL) == CKR_OK;
+
+    p11_uri_free(parsed);
+    return good;
 }
 
-char *hsm_pin_file(const char *uri)
+struct p11_pin *hsm_pin(const char *uri,
+                        void (*found)(void *arg, const char *file), void *arg)
 {
-    struct p11_pin_request request = { 0 };
-    struct token t = { 0 };
-    const struct p11_pin_source *source = find_source(&t, uri, &request);
-    char *file = NULL;
-
-    if (source != NULL && source->kind == P11_PIN_FILE)
-        file = strdup(source->name);
-    token_close(&t);
-    return file;
-}
-
-struct p11_pin *hsm_pin(const char *uri)
-{
+    const struct p11_pin_source *source = NULL;
     struct p11_pin_request request = { 0 };
     struct p11_pin *pin = NULL;
     struct token t = { 0 };
 
-    if (find_source(&t, uri, &request) != NULL &&
-        p11_pin_get(&request, "", &pin, NULL) != CKR_OK)
+    if (is_uri(uri) && token_read(&t, uri) == CLI_OK) {
+        request.uri = &t.uri->pin;
+        request.config = &t.config.pin;
+        source = p11_pin_request_source(&request);
+    }
+    if (source != NULL && source->kind == P11_PIN_FILE)
+        found(arg, source->name);
+    if (source != NULL && p11_pin_get(&request, "", &pin, NULL) != CKR_OK)
         pin = NULL;
     token_close(&t);
     return pin;

@@ -24,10 +24,12 @@ void hsm_describe(const char *uri, const struct p11_pin *pin, bool many);
 /* The URI of all certificates on the key's token. */
 void hsm_cert_uri(const char *key, char *uri, size_t size);
 
-/* The file that the key's PIN is read from, to be freed; NULL: none. */
-char *hsm_pin_file(const char *uri);
-/* The PIN that the key's source gives now, to be freed; NULL: none. */
-struct p11_pin *hsm_pin(const char *uri);
+/*
+ * The PIN that the key's source gives now, to be freed; NULL: none.  If it
+ * comes from a file, found is told which before that is read.
+ */
+struct p11_pin *hsm_pin(const char *uri,
+                        void (*found)(void *arg, const char *file), void *arg);
 
 /*
  * The process is logged out of that token.  Who signs next, or is in the midst

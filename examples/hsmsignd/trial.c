@@ -24,18 +24,22 @@ void trial_init(char *const *argv)
     arguments = argv;
 }
 
-/* Signals are blocked here, which is inherited. */
+/*
+ * Signals are blocked here, which is inherited.  SIGHUP stays so: it may be for
+ * all of the process group, and one that ends a trial condemns the PIN.
+ */
 static bool start(char **argv)
 {
     posix_spawnattr_t attr;
-    sigset_t none;
+    sigset_t blocked;
     bool ok;
 
-    (void)sigemptyset(&none);
+    (void)sigemptyset(&blocked);
+    (void)sigaddset(&blocked, SIGHUP);
     if (posix_spawnattr_init(&attr) != 0)
         return false;
     (void)pthread_mutex_lock(&lock);
-    ok = !abandoned && posix_spawnattr_setsigmask(&attr, &none) == 0 &&
+    ok = !abandoned && posix_spawnattr_setsigmask(&attr, &blocked) == 0 &&
          posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK) == 0 &&
          posix_spawn(&child, "/proc/self/exe", NULL, &attr, argv, environ) == 0;
     (void)pthread_mutex_unlock(&lock);

@@ -163,6 +163,42 @@ ends_in_its_reload() {
 echo "$DEMO_PIN" > pin
 check 'SIGTERM ends what tries a PIN, too' ends_in_its_reload
 
+# SIGHUP may be for all of the process group.
+hangs_up_the_trial() {
+    local child='' i
+
+    MODULE=$HSMSIGN_SHIM HSMSIGN_SHIM_MODULE=$SOFTHSM2_MODULE HSMSIGN_SHIM_DELAY_US=100000 start &&
+        set_pin "$DEMO_PIN" 12345678 || return
+    echo 12345678 > pin
+    for ((i = 0; i < 100; i++)); do
+        child=$(pgrep -P "$hsmsignd") && break
+        sleep 0.1
+    done
+    kill -HUP "$child" && logged 1 '"event":"pin".*logging in anew' 300
+}
+echo "$DEMO_PIN" > pin
+check 'SIGHUP does not end what tries a PIN' hangs_up_the_trial
+check 'it ends' stop_hsmsignd
+check 'the PIN is set back' set_pin 12345678 "$DEMO_PIN"
+
+# A new PIN is in use, though not all that came with it is good.
+echo "$DEMO_PIN" > pin
+cp "$T/ca.pem" chain.pem
+printf '{"profiles":{"default":{"key":"%s","cert":"%s","chain":"chain.pem"}}}' \
+    "$(uri rsa2048)" "$T/rsa2048.pem" > profiles.json
+check 'it starts with a chain' start
+cp "$T/p256.pem" chain.pem
+check 'that is not complete any more' logged 1 '"event":"chain".*it was complete'
+check 'the PIN is changed' set_pin "$DEMO_PIN" 12345678
+echo 12345678 > pin
+check 'it logs in with the new one' logged 1 '"event":"pin".*logging in anew'
+check 'it is told to reload twice' often 2
+refute 'and does not try it again' logged 2 '"event":"pin"' 1
+check 'it signs' signs rsa2048
+check 'it ends' stop_hsmsignd
+check 'the PIN is set back' set_pin 12345678 "$DEMO_PIN"
+profile rsa2048
+
 # Whoever starts it may ignore the end of children.
 echo "$DEMO_PIN" > pin
 start_ignoring() {
