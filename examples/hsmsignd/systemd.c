@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +35,9 @@ int systemd_socket(void)
     return FIRST_FD;
 }
 
+/* A load that ends then has nothing more to say. */
+static atomic_bool stopping;
+
 void systemd_notify(const char *state)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -43,8 +48,10 @@ void systemd_notify(const char *state)
     struct timespec now;
     int fd;
 
-    if (len == 0 || len >= sizeof(address.sun_path))
+    if (len == 0 || len >= sizeof(address.sun_path) || atomic_load(&stopping))
         return;
+    if (strcmp(state, "STOPPING=1") == 0)
+        atomic_store(&stopping, true);
     memcpy(address.sun_path, path, len);
     if (path[0] == '@')
         address.sun_path[0] = '\0';

@@ -11,7 +11,7 @@
  * one, which is said on standard error.
  */
 int systemd_socket(void);
-/* Tell it, if there is one: "READY=1". */
+/* Tell it, if there is one: "READY=1"; after "STOPPING=1" nothing more. */
 void systemd_notify(const char *state);
 
 #endif
