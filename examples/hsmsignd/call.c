@@ -103,22 +103,37 @@ static bool is_listed(const char *list, const char *item)
     return false;
 }
 
+static enum MHD_Result count_length(void *arg, enum MHD_ValueKind kind,
+                                    const char *name, const char *value)
+{
+    int *count = arg;
+
+    (void)kind;
+    (void)value;
+    *count += strcasecmp(name, "Content-Length") == 0 ||
+              strcasecmp(name, "Transfer-Encoding") == 0;
+    return MHD_YES;
+}
+
 /* What the head alone decides. */
 static void check_head(struct call *c)
 {
     const char *length = header(c, "Content-Length");
     const char *origin = header(c, "Origin"), *host = header(c, "Host");
     const char *coding = header(c, "Content-Encoding");
+    int lengths = 0;
 
     /* A proxy in front may have taken the other one: RFC 9112, 6.3. */
-    c->closes = length != NULL && header(c, "Transfer-Encoding") != NULL;
+    (void)MHD_get_connection_values(c->connection, MHD_HEADER_KIND,
+                                    count_length, &lengths);
+    c->closes = lengths > 1;
     if (origin != NULL &&
         (is_listed(c->options->origins, origin) ||
          (c->options->web != NULL && host != NULL && web_is_own(origin, host))))
         c->origin = origin;
     if (c->closes)
         call_text(c, MHD_HTTP_BAD_REQUEST,
-                  "both Content-Length and Transfer-Encoding");
+                  "more than one Content-Length or Transfer-Encoding");
     else if (c->path == CALL_NOWHERE)
         call_text(c, MHD_HTTP_NOT_FOUND, "Not found");
     else if (!is_listed(paths[c->path].allow, c->method))

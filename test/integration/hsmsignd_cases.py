@@ -505,8 +505,17 @@ def two_lengths(r):
     with Connection(r.port) as c:
         c.send(request(headers={"Transfer-Encoding": "chunked", "Content-Length": len(body)})
                + b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n")
-        says(400, "both Content-Length", connection="close")(r.verifier, c.answer())
+        says(400, "more than one Content-Length", connection="close")(r.verifier, c.answer())
         expect(c.file.read() == b"", "it is open")
+    for first, second in ((3, len(body)), (len(body), 3), (len(body), len(body))):
+        with Connection(r.port) as c:
+            c.send(request(headers={"Content-Length": f"{first}\r\nContent-Length: {second}"}) + body)
+            says(400, "more than one Content-Length", connection="close")(r.verifier, c.answer())
+            expect(c.file.read() == b"", "it is open")
+    for coding in "identity", "":
+        with Connection(r.port) as c:
+            c.send(request(headers={"Transfer-Encoding": coding, "Content-Length": len(body)}) + body)
+            says(400, "more than one Content-Length", connection="close")(r.verifier, c.answer())
     r.still_signs()
 
 
