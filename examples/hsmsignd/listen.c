@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <netinet/in.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -45,7 +48,7 @@ static const char *unix_path(const struct options *o)
 /* One that nobody listens on any more is in the way. */
 static void remove_stale(const struct sockaddr_un *address)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     struct stat st;
 
     if (fd >= 0 && lstat(address->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
@@ -62,7 +65,28 @@ static const struct passwd *find_user(const char *name)
     return name != NULL ? getpwnam(name) : NULL;
 }
 
-static int open_unix(const struct options *o, const char *path)
+/*
+ * Two that start at once are not to take each other's socket for an old one.
+ * Whoever may read the directory may hold the lock: it is not waited for long.
+ */
+static int lock_directory(const char *path)
+{
+    char dir[sizeof(((struct sockaddr_un *)0)->sun_path)] = ".";
+    const char *slash = strrchr(path, '/');
+    int fd;
+
+    if (slash != NULL)
+        (void)snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path) + 1, path);
+    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; fd >= 0 && i < 100; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            break;
+        (void)usleep(10000);
+    }
+    return fd;
+}
+
+static int make_unix(const struct options *o, const char *path)
 {
     const struct passwd *user = find_user(o->user);
     struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -85,6 +109,15 @@ static int open_unix(const struct options *o, const char *path)
     if (listen(fd, BACKLOG) != 0 || lstat(path, &made_st) != 0)
         return fail(o, fd, "listen", errno);
     made = path;
+    return fd;
+}
+
+static int open_unix(const struct options *o, const char *path)
+{
+    int lock = lock_directory(path), fd = make_unix(o, path);
+
+    if (lock >= 0)
+        (void)close(lock);
     return fd;
 }
 
