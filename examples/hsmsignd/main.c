@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <stdnoreturn.h>
 #include <time.h>
 #include <unistd.h>
 #include <openssl/conf.h>
@@ -116,10 +117,15 @@ static int serve(struct service *service, struct loader *loader,
     return sig;
 }
 
-/*
- * End what runs, but for no longer than --drain; false: a request was cut off.
- * Where threads are in the middle of things the process ends here.
- */
+/* Threads are in the middle of things, which an HSM may hold up. */
+static noreturn void leave(int status)
+{
+    trial_abandon();
+    listen_end();
+    _exit(status);
+}
+
+/* End what runs, but for no longer than --drain; returns true, if at all. */
 static bool end(const struct options *options, struct service *service,
                 struct loader *loader, int sig)
 {
@@ -134,15 +140,12 @@ static bool end(const struct options *options, struct service *service,
         (void)usleep(10000);
     log_event(LOG_INFO, "stopped", "{s:b}", "loading",
               (int)loader_is_busy(loader));
-    if (!good || loader_is_busy(loader)) {
-        trial_abandon();
-        listen_end();
-        _exit(good ? CLI_OK : CLI_FAILED);
-    }
+    if (!good || loader_is_busy(loader))
+        leave(good ? CLI_OK : CLI_FAILED);
     return good;
 }
 
-/* Load and serve; false: it could not begin to, which was logged. */
+/* Load and serve; false: it could not, which was logged. */
 static bool load_and_serve(const struct options *options,
                            struct generations *gs, struct audit *audit, int fd,
                            const sigset_t *signals, enum profile_state *state)
@@ -156,6 +159,8 @@ static bool load_and_serve(const struct options *options,
         good = end(options, NULL, loader, sig);
     } else if (good && (*state == PROFILE_GOOD || *state == PROFILE_AWAY)) {
         service = service_start(options, gs, audit, loader, fd);
+        if (service == NULL && loader_is_busy(loader))
+            leave(CLI_FAILED);
         good = service != NULL &&
                end(options, service, loader, serve(service, loader, signals));
     } else {

@@ -15,7 +15,7 @@
 #define CHAIN_MAX  16
 #define DAYS_WARN  30
 
-/* from: the file or the URI, whose query may have a PIN, or NULL. */
+/* from: the file or the URI, in which a PIN may be, or NULL. */
 static enum profile_state fail(const struct profile *p, const char *what,
                                const char *from)
 {
@@ -26,8 +26,8 @@ static enum profile_state fail(const struct profile *p, const char *what,
     char name[REASON_MAX] = "";
 
     if (from != NULL)
-        (void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(from, "?"),
-                       from);
+        (void)snprintf(name, sizeof(name), "%s", from);
+    cli_clean(name);
     log_printable(name);
     log_event(LOG_ERROR, "profile", "{s:s, s:s, s:s, s:s, s:s}", "profile",
               p->name, "what", what, "from", name, "reason", reason, "state",
@@ -207,7 +207,7 @@ static enum profile_state check_cert(X509 *cert, struct profile *p)
 
     if (X509_cmp_current_time(X509_get0_notBefore(cert)) > 0)
         return BIO_free(mem), refuse(p, "certificate", "it is not valid yet");
-    if (X509_cmp_current_time(X509_get0_notAfter(cert)) <= 0)
+    if (profile_has_expired(p))
         return BIO_free(mem), refuse(p, "certificate", "it has expired");
     if ((usage & (KU_DIGITAL_SIGNATURE | KU_NON_REPUDIATION)) == 0)
         return BIO_free(mem),
@@ -223,6 +223,11 @@ static enum profile_state check_cert(X509 *cert, struct profile *p)
               subject, "expires", until, "days", p->days, "chain",
               sk_X509_num(p->signer.chain));
     return PROFILE_GOOD;
+}
+
+bool profile_has_expired(const struct profile *p)
+{
+    return X509_cmp_current_time(X509_get0_notAfter(p->signer.cert)) <= 0;
 }
 
 void profile_remind(struct profile *p)

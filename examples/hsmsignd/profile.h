@@ -64,6 +64,8 @@ const char *profile_attributes(const struct profile *profile,
 bool profile_sign(const struct profile *profile, const struct options *options,
                   const struct request *r, const char *id, BIO *out,
                   struct fault *fault);
+/* What it signed from then on would not be accepted by anybody. */
+bool profile_has_expired(const struct profile *profile);
 /*
  * Log how long the certificate is valid, if that is under a month and by days
  * another time than was logged.  For the thread that loads.

@@ -180,6 +180,14 @@ static void answer_page(struct service *s, struct call *c)
     c->answer.status = MHD_HTTP_OK;
 }
 
+static void refuse_expired(struct call *c)
+{
+    log_event(LOG_ERROR, "signature", "{s:s, s:s, s:s}", "id", c->id, "profile",
+              c->profile->name, "reason",
+              "its certificate has expired: replace it");
+    call_text(c, MHD_HTTP_INTERNAL_SERVER_ERROR, "the certificate has expired");
+}
+
 /* A request for a signature or certificates has come, and is well formed. */
 static void decide_sign(struct service *s, struct call *c)
 {
@@ -189,6 +197,8 @@ static void decide_sign(struct service *s, struct call *c)
         return;
     else if (c->request.action == ACTION_CERTIFICATES)
         call_json(c, c->profile->certificates);
+    else if (profile_has_expired(c->profile))
+        refuse_expired(c);
     else if (!rate_take_now(&s->rate, s->options->rate))
         call_text(c, MHD_HTTP_SERVICE_UNAVAILABLE, FULL);
     else
@@ -239,8 +249,9 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *connection,
         c->owner = s;
         atomic_fetch_add(&s->busy, 1);
         connections_phase(s->connections, connection, CONNECTION_BODY);
-        /* Who asks first is told before the body is sent. */
-        return c->answer.status != 0 && expects_word(connection)
+        /* Who asks first is told before the body is sent, whose end may not
+         * be known. */
+        return c->answer.status != 0 && (c->closes || expects_word(connection))
                    ? call_answer(c, true)
                    : MHD_YES;
     }
@@ -299,6 +310,13 @@ static unsigned connection_limit(const struct options *o)
     return (unsigned)o->connections;
 }
 
+static bool no_room(void)
+{
+    log_event(LOG_ERROR, "service", "{s:s}", "reason",
+              "no memory, threads or files for it");
+    return false;
+}
+
 /*
  * poll(), for with epoll libmicrohttpd misses the end of a connection that
  * comes together with the last bytes, and such a request would never end.
@@ -311,7 +329,9 @@ static bool serve(struct service *s, int fd)
     unsigned max = connection_limit(o);
 
     s->connections = connections_new(max, o->idle * 1000, o->body_time * 1000);
-    if (s->connections == NULL || !listen_begin(fd, o))
+    if (s->connections == NULL)
+        return no_room();
+    if (!listen_begin(fd, o))
         return false;
     s->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, handle, s, MHD_OPTION_EXTERNAL_LOGGER, log_http,
@@ -321,7 +341,7 @@ static bool serve(struct service *s, int fd)
         MHD_OPTION_THREAD_POOL_SIZE, (unsigned int)HTTP_THREADS,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BUF,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)o->idle, MHD_OPTION_END);
-    return s->daemon != NULL;
+    return s->daemon != NULL || no_room();
 }
 
 void service_tick(struct service *s)
@@ -353,10 +373,8 @@ struct service *service_start(const struct options *options,
     s->askers = pool_new(1, options->queue);
     s->loaded = loader_count(loader);
     atomic_init(&s->good_at, s->loaded > 0 ? LONG_AGO : 0);
-    if (s->signers != NULL && s->askers != NULL && serve(s, fd))
+    if (s->signers != NULL && s->askers != NULL ? serve(s, fd) : no_room())
         return s;
-    log_event(LOG_ERROR, "service", "{s:s}", "reason",
-              "no memory, threads or files for it");
     (void)service_stop(s);
     return NULL;
 }

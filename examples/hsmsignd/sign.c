@@ -36,17 +36,6 @@ static bool check_attributes(const struct profile *p,
            fault_set(fault, 400, "data_to_be_signed: %s", wrong);
 }
 
-/* As at the start: what it signed would not be accepted by anybody. */
-static bool check_time(const struct profile *p, const char *id,
-                       struct fault *fault)
-{
-    if (X509_cmp_current_time(X509_get0_notAfter(p->signer.cert)) > 0)
-        return true;
-    log_event(LOG_ERROR, "signature", "{s:s, s:s, s:s}", "id", id, "profile",
-              p->name, "reason", "its certificate has expired: replace it");
-    return fault_set(fault, FAILED, "the certificate has expired");
-}
-
 bool profile_sign(const struct profile *profile, const struct options *options,
                   const struct request *r, const char *id, BIO *out,
                   struct fault *fault)
@@ -60,9 +49,8 @@ bool profile_sign(const struct profile *profile, const struct options *options,
     if (r->mismatch)
         log_event(LOG_WARNING, "digest", "{s:s, s:s}", "id", id, "reason",
                   "it is not that of the contents, which are signed");
-    if (!check_time(profile, id, fault) ||
-        (r->action == ACTION_SIGN &&
-         !check_attributes(profile, options, r, id, fault)))
+    if (r->action == ACTION_SIGN &&
+        !check_attributes(profile, options, r, id, fault))
         return false;
     ERR_clear_error();
     if (r->action == ACTION_SIGN

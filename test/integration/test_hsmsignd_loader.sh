@@ -40,6 +40,32 @@ check 'it is ready' answers 200 /readyz
 check 'it signs' signs rsa2048
 check 'it ends' stop_hsmsignd
 
+# Two that start at one port: one of them cannot listen, and is not held up.
+one_ends() {
+    local first second free i
+
+    free=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    slow_start() {
+        HSM_MODULE=$HSMSIGN_SHIM HSMSIGN_SHIM_MODULE=$MODULE HSMSIGN_SHIM_DELAY_US=60000000 HSM_PIN=$DEMO_PIN \
+            exec "$HSMSIGND" --port "$free" --key "$(uri rsa2048)" --drain 1
+    }
+    (slow_start) 2> first.log < /dev/null &
+    first=$!
+    (slow_start) 2> second.log < /dev/null &
+    second=$!
+    for ((i = 0; i < 300; i++)); do
+        kill -0 "$first" 2> /dev/null || break
+        kill -0 "$second" 2> /dev/null || break
+        sleep 0.1
+    done
+    kill "$first" "$second" 2> kill.err
+    wait "$first"
+    i=$?
+    wait "$second"
+    equal 1 $((i + $?)) && grep -h '"event":"listen"' first.log second.log | grep -q 'Address already in use' &&
+        ! grep -q '"event":"service"' first.log second.log
+}
+check 'who cannot listen does not wait for the HSM' one_ends
 check 'it listens though the HSM says nothing' slow 60000000 --drain 1
 hsmsignd_ends() {
     stop_hsmsignd && grep -q '"event":"stopped".*"loading":true' hsmsignd.log
@@ -85,9 +111,10 @@ check 'it starts with a certificate that is still valid' begin
 check 'and warns' logged 1 '"level":"warning","event":"certificate".*"days":0'
 check 'it signs' signs rsa2048
 check 'and says when it has expired' logged 1 '"level":"error","event":"certificate".*"days":-1' 300
+check 'the HSM is there' answers 200 /readyz
 check 'nothing is signed from then on' answers 500 /sign "$SIGN"
 check 'for this reason' grep -qx 'the certificate has expired' answer
-check 'the HSM is there' answers 200 /readyz
+check 'which is not the HSM'"'"'s fault' answers 200 /readyz
 cp "$T/rsa2048.pem" cert.pem
 check 'a new one is taken' logged 2 '"event":"loaded".*"generation"'
 check 'it signs' signs rsa2048
@@ -96,11 +123,18 @@ check 'it ends' stop_hsmsignd
 # What cannot be read is named.
 named() { # FILE OPTION...
     run timeout 30 "$HSMSIGND" --check --key "$(uri rsa2048)" "${@:2}"
+    cp stderr said
     [ "$status" = 1 ] && grep -qF "\"from\":\"$1\"" stderr
 }
 export HSM_MODULE=$MODULE HSM_PIN=$DEMO_PIN
 check 'a certificate that is not there is named' named nothing.pem --cert nothing.pem
 check 'so is a chain' named /dev/null --cert "$T/rsa2048.pem" --chain /dev/null
 check 'of a URI what may be known' named pkcs11:object=no --cert 'pkcs11:object=no?pin-value=SECRET'
-refute 'and no more' grep -q SECRET stderr
+refute 'and no more' grep -q SECRET said
+check 'also where the PIN stands in the wrong place' named 'pkcs11:object=no;' \
+    --key 'pkcs11:object=no;PIN-value=SECRET'
+refute 'which nobody is told' grep -q SECRET said
+check 'nor where the scheme is missing' named 'object=no&' --cert 'object=no&pin-value=SECRET'
+refute 'as well' grep -q SECRET said
+check 'all that was said is JSON' python3 -c 'import json; [json.loads(l) for l in open("said")]'
 finish
