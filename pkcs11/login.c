@@ -14,6 +14,9 @@
 
 #define PIN_PAUSE 50 /* ms, in wait_for_pin() */
 
+#define ASKS_MAX  10 /* in ask_token() */
+#define ASK_PAUSE 20 /* ms */
+
 /* PKCS #11 v2.40, 5.6: a NULL PIN asks at the token's own PIN pad. */
 static bool has_pin_pad(const struct p11_slot *slot)
 {
@@ -62,6 +65,20 @@ static CK_RV check_pin(struct p11_slot *slot, const struct p11_pin *pin,
     return CKR_OK;
 }
 
+/* SoftHSM answers CKR_GENERAL_ERROR while another process writes the token. */
+static CK_RV ask_token(struct p11_slot *slot, CK_TOKEN_INFO *info)
+{
+    const struct timespec pause = { 0, ASK_PAUSE * 1000000L };
+    CK_RV rv = CKR_GENERAL_ERROR;
+
+    for (int i = 0; rv == CKR_GENERAL_ERROR && i < ASKS_MAX; i++) {
+        if (i > 0)
+            (void)nanosleep(&pause, NULL);
+        rv = P11_CALL(slot->module->fl, C_GetTokenInfo, slot->id, info);
+    }
+    return rv;
+}
+
 /*
  * The token may have been unlocked, or another one be in its place, which
  * must not get this one's PIN.
@@ -69,7 +86,7 @@ static CK_RV check_pin(struct p11_slot *slot, const struct p11_pin *pin,
 static CK_RV check_token(struct p11_slot *slot, struct p11_error *err)
 {
     CK_TOKEN_INFO now = { 0 };
-    CK_RV rv = P11_CALL(slot->module->fl, C_GetTokenInfo, slot->id, &now);
+    CK_RV rv = ask_token(slot, &now);
 
     if (rv != CKR_OK)
         return p11_error_call(err, rv, "C_GetTokenInfo", slot->where);

@@ -585,6 +585,24 @@ static void test_cloudhsm_pin_without_user_is_not_sent(void **state)
     assert_load(f, "user:1234", CKR_OK, 1);
 }
 
+/* As SoftHSM does while another process writes the token. */
+static void test_token_that_cannot_say_what_it_is_is_asked_again(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_load(f, PIN, CKR_OK, 1);
+    fake_lose(f->fake, FAKE_SESSIONS | FAKE_LOGIN | FAKE_HANDLES);
+    fake_fail(f->fake, "C_GetTokenInfo", CKR_GENERAL_ERROR, 1, 3);
+    assert_rv(f, fixture_sign(f->key, LABEL, &f->err), CKR_OK);
+    assert_int_equal(logins(f), 2);
+    /* But not for ever, and it gets no PIN meanwhile. */
+    fake_lose(f->fake, FAKE_SESSIONS | FAKE_LOGIN | FAKE_HANDLES);
+    fake_fail(f->fake, "C_GetTokenInfo", CKR_GENERAL_ERROR, 1, 0);
+    assert_rv(f, fixture_sign(f->key, LABEL, &f->err), CKR_GENERAL_ERROR);
+    assert_text(f, "C_GetTokenInfo");
+    assert_int_equal(logins(f), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -616,6 +634,7 @@ int main(void)
         TEST_OPEN(test_pin_that_was_refused_waits_for_another_in_the_file),
         TEST_OPEN(test_pin_does_not_go_to_a_token_in_the_place_of_another),
         TEST_OPEN(test_cloudhsm_pin_without_user_is_not_sent),
+        TEST_OPEN(test_token_that_cannot_say_what_it_is_is_asked_again),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

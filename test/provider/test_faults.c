@@ -150,6 +150,7 @@ static const struct policy {
     { "C_GetTokenInfo", ANY, CKR_TOKEN_NOT_PRESENT, IN_CHILD, WELL },
     { "C_GetTokenInfo", ANY, CKR_TOKEN_NOT_RECOGNIZED, IN_CHILD, WELL },
     { "C_GetTokenInfo", ANY, CKR_SLOT_ID_INVALID, IN_CHILD, WELL },
+    { "C_GetTokenInfo", ANY, CKR_GENERAL_ERROR, IN_CHILD, WELL },
     { "C_GetTokenInfo", ANY, CKR_TOKEN_NOT_PRESENT, ANYWHERE, SAID },
     { "C_GetTokenInfo", ANY, CKR_TOKEN_NOT_RECOGNIZED, ANYWHERE, SAID },
     { "C_GetTokenInfo", ANY, CKR_SLOT_ID_INVALID, ANYWHERE, SAID },
