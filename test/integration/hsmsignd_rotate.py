@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys, certificates and PINs replaced under clients of hsmsignd.
 
-    hsmsignd_rotate.py SECONDS PORT PROFILES PIN-FILE SET-PIN NAME=URI=CERT...
+    hsmsignd_rotate.py SECONDS PORT PROFILES PIN-FILE SET-PIN LOG NAME=URI=CERT...
 
-Each second another of the keys becomes that of the profile "default", by a new
-file PROFILES, and the token's PIN is changed, by the command
-SET-PIN OLD NEW, and PIN-FILE with it.  Meanwhile CLIENTS do what Document
+Each second, but not before LOG says that the service uses the PIN of before,
+another of the keys becomes that of the profile "default", by a new file
+PROFILES, and the token's PIN is changed, by the command SET-PIN OLD NEW, and
+PIN-FILE with it.  Meanwhile CLIENTS do what Document
 Engine does for cades: ask for the certificate, have attributes signed that name
 it, and verify the signature by that certificate's key.
 """
@@ -112,30 +113,65 @@ def replace(path, text):
     os.rename(path + ".new", path)
 
 
-def main(seconds, port, profiles, pin_file, set_pin, *keys):
+def change(command):
+    """SoftHSM writes a token anew at each login: who starts just then does not see it."""
+    for _ in range(20):
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode == 0:
+            return
+        if "No slot with" not in done.stderr:
+            break
+        time.sleep(0.1)
+    raise ValueError(f"the PIN is not changed: {done.stderr}")
+
+
+def wait_for_login(log, count):
+    """
+    At a login SoftHSM writes the token as that process knows it, and with it the
+    PIN of before, if another process changes that meanwhile.
+    """
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        with open(log, encoding="ascii") as file:
+            if sum('"event":"pin"' in line and "logging in anew" in line for line in file) >= count:
+                return
+        time.sleep(0.05)
+    raise ValueError("the service does not take the new PIN")
+
+
+def rotate(seconds, profiles, pin_file, set_pin, log, keys):
+    """How often it was done."""
+    rotations = 0
+    with open(pin_file, encoding="ascii") as file:
+        pin = file.read().strip()
+    begin = time.monotonic()
+    while time.monotonic() - begin < seconds:
+        _, uri, cert = keys[rotations % len(keys)]
+        replace(profiles, json.dumps({"profiles": {"default": {"key": uri, "cert": cert}}}))
+        rotations += 1
+        new = f"{random.SystemRandom().randrange(10 ** 8):08}"
+        change([*set_pin.split(), pin, new])
+        replace(pin_file, new + "\n")
+        pin = new
+        time.sleep(1)
+        wait_for_login(log, rotations)
+    return rotations
+
+
+def main(seconds, port, profiles, pin_file, set_pin, log, *keys):
     keys = [key.split("=", 1) for key in keys]
     keys = [(name, *rest.rsplit("=", 1)) for name, rest in keys]
     certs = {der_of(cert): (name, modulus_of(cert)) for name, _, cert in keys}
     clients = Clients(int(port), certs)
     threads = [threading.Thread(target=clients.run, args=(i,)) for i in range(CLIENTS)]
-    with open(pin_file, encoding="ascii") as file:
-        pin = file.read().strip()
     for thread in threads:
         thread.start()
-    rotations = 0
-    begin = time.monotonic()
-    while time.monotonic() - begin < int(seconds):
-        _, uri, cert = keys[rotations % len(keys)]
-        replace(profiles, json.dumps({"profiles": {"default": {"key": uri, "cert": cert}}}))
-        rotations += 1
-        new = f"{random.SystemRandom().randrange(10 ** 8):08}"
-        subprocess.run([*set_pin.split(), pin, new], check=True, stdout=subprocess.DEVNULL)
-        replace(pin_file, new + "\n")
-        pin = new
-        time.sleep(1)
-    clients.ending.set()
-    for thread in threads:
-        thread.join()
+    try:
+        rotations = rotate(int(seconds), profiles, pin_file, set_pin, log, keys)
+    finally:
+        clients.ending.set()
+        for thread in threads:
+            thread.join()
     print(f"{sum(clients.by_key.values())} signatures, {clients.held} of which waited over a rotation; "
           f"{rotations} rotations; by {clients.by_key}; {len(clients.failures)} failures")
     for failure in clients.failures[:10]:

@@ -335,7 +335,7 @@ echo "$DEMO_PIN" > pin
 profile rsa2048
 check 'it starts for the load' start --queue 1000
 check 'no signature fails, and each is of the certificate that was served' \
-    python3 "$PROGRAM" "${HSMSIGN_TEST_ROTATION:-12}" "$port" profiles.json "$WORK/pin" ./set-pin \
+    python3 "$PROGRAM" "${HSMSIGN_TEST_ROTATION:-12}" "$port" profiles.json "$WORK/pin" ./set-pin hsmsignd.log \
     "rsa2048=$(uri rsa2048)=$T/rsa2048.pem" "rsa3072=$(uri rsa3072)=$T/rsa3072.pem"
 sed 's/^/# /' stdout
 check 'generations were loaded' logged 5 '"event":"loaded".*"generation"'
