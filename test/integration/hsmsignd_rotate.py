@@ -7,9 +7,9 @@
 Each second, but not before LOG says that the service uses the PIN of before,
 another of the keys becomes that of the profile "default", by a new file
 PROFILES, and the token's PIN is changed, by the command SET-PIN OLD NEW, and
-PIN-FILE with it.  Meanwhile CLIENTS do what Document
-Engine does for cades: ask for the certificate, have attributes signed that name
-it, and verify the signature by that certificate's key.
+PIN-FILE with it.  Meanwhile CLIENTS do what Document Engine does for cades: ask
+for the certificate, have attributes signed that name it, and verify the
+signature by that certificate's key.
 """
 import base64
 import hashlib
@@ -113,48 +113,67 @@ def replace(path, text):
     os.rename(path + ".new", path)
 
 
-def change(command):
-    """SoftHSM writes a token anew at each login: who starts just then does not see it."""
-    for _ in range(20):
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
-        if done.returncode == 0:
-            return
-        if "No slot with" not in done.stderr:
-            break
-        time.sleep(0.1)
-    raise ValueError(f"the PIN is not changed: {done.stderr}")
+class Token:
+    """
+    Whose PIN is changed.  At a login SoftHSM writes the token as that process
+    knows it: the PIN of before is back if another process changed it meanwhile,
+    and who starts just then does not see the token.
+    """
+
+    def __init__(self, command, pin):
+        self.command, self.pins, self.reverted = command.split(), [pin], 0
+
+    def try_change(self, old, new):
+        for _ in range(20):
+            done = subprocess.run([*self.command, old, new], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE, text=True, check=False)
+            if "No slot with" not in done.stderr:
+                break
+            time.sleep(0.1)
+        if done.returncode != 0 and "CKR_PIN_INCORRECT" not in done.stderr:
+            raise ValueError(f"the PIN is not changed: {done.stderr}")
+        return done.returncode == 0
+
+    def change(self):
+        """Whether the token had the PIN that was set the last time."""
+        new = f"{random.SystemRandom().randrange(10 ** 8):08}"
+        for old in self.pins[:-4:-1]:
+            if self.try_change(old, new):
+                same = old == self.pins[-1]
+                self.reverted += not same
+                self.pins.append(new)
+                return same
+        raise ValueError("the token takes none of the last PINs")
 
 
 def wait_for_login(log, count):
-    """
-    At a login SoftHSM writes the token as that process knows it, and with it the
-    PIN of before, if another process changes that meanwhile.
-    """
+    """Until so many PINs were tried: whether the last one was taken."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
         with open(log, encoding="ascii") as file:
-            if sum('"event":"pin"' in line and "logging in anew" in line for line in file) >= count:
-                return
+            said = [line for line in file if '"event":"pin"' in line]
+        taken = ["logging in anew" in line for line in said
+                 if "logging in anew" in line or "does not work" in line]
+        if len(taken) >= count:
+            return taken[-1]
         time.sleep(0.05)
     raise ValueError("the service does not take the new PIN")
 
 
-def rotate(seconds, profiles, pin_file, set_pin, log, keys):
+def rotate(seconds, profiles, pin_file, token, log, keys):
     """How often it was done."""
     rotations = 0
-    with open(pin_file, encoding="ascii") as file:
-        pin = file.read().strip()
+    taken = True
     begin = time.monotonic()
     while time.monotonic() - begin < seconds:
         _, uri, cert = keys[rotations % len(keys)]
         replace(profiles, json.dumps({"profiles": {"default": {"key": uri, "cert": cert}}}))
         rotations += 1
-        new = f"{random.SystemRandom().randrange(10 ** 8):08}"
-        change([*set_pin.split(), pin, new])
-        replace(pin_file, new + "\n")
-        pin = new
+        if token.change() and not taken:
+            raise ValueError("the service refused the PIN that the token has")
+        replace(pin_file, token.pins[-1] + "\n")
         time.sleep(1)
-        wait_for_login(log, rotations)
+        taken = wait_for_login(log, rotations)
     return rotations
 
 
@@ -164,16 +183,19 @@ def main(seconds, port, profiles, pin_file, set_pin, log, *keys):
     certs = {der_of(cert): (name, modulus_of(cert)) for name, _, cert in keys}
     clients = Clients(int(port), certs)
     threads = [threading.Thread(target=clients.run, args=(i,)) for i in range(CLIENTS)]
+    with open(pin_file, encoding="ascii") as file:
+        token = Token(set_pin, file.read().strip())
     for thread in threads:
         thread.start()
     try:
-        rotations = rotate(int(seconds), profiles, pin_file, set_pin, log, keys)
+        rotations = rotate(int(seconds), profiles, pin_file, token, log, keys)
     finally:
         clients.ending.set()
         for thread in threads:
             thread.join()
     print(f"{sum(clients.by_key.values())} signatures, {clients.held} of which waited over a rotation; "
-          f"{rotations} rotations; by {clients.by_key}; {len(clients.failures)} failures")
+          f"{rotations} rotations, {token.reverted} of which SoftHSM took back; by {clients.by_key}; "
+          f"{len(clients.failures)} failures")
     for failure in clients.failures[:10]:
         print(failure)
     ok = not clients.failures and len(clients.by_key) == len(keys) and clients.held > 0
