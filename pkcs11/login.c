@@ -12,10 +12,8 @@
  */
 #define UNSURE_LOGINS_MAX 3
 
-#define PIN_PAUSE 50 /* ms, in wait_for_pin() */
-
-#define ASKS_MAX  10 /* in ask_token() */
-#define ASK_PAUSE 20 /* ms */
+#define ASKS_MAX 5 /* in ask_token() */
+static const struct timespec pause_between = { 0, 50000000 };
 
 /* PKCS #11 v2.40, 5.6: a NULL PIN asks at the token's own PIN pad. */
 static bool has_pin_pad(const struct p11_slot *slot)
@@ -68,12 +66,11 @@ static CK_RV check_pin(struct p11_slot *slot, const struct p11_pin *pin,
 /* SoftHSM answers CKR_GENERAL_ERROR while another process writes the token. */
 static CK_RV ask_token(struct p11_slot *slot, CK_TOKEN_INFO *info)
 {
-    const struct timespec pause = { 0, ASK_PAUSE * 1000000L };
     CK_RV rv = CKR_GENERAL_ERROR;
 
     for (int i = 0; rv == CKR_GENERAL_ERROR && i < ASKS_MAX; i++) {
         if (i > 0)
-            (void)nanosleep(&pause, NULL);
+            (void)nanosleep(&pause_between, NULL);
         rv = P11_CALL(slot->module->fl, C_GetTokenInfo, slot->id, info);
     }
     return rv;
@@ -279,13 +276,12 @@ static CK_RV wait_for_pin(struct p11_slot *slot,
                           const struct p11_session *session, CK_RV rv,
                           struct p11_error *err)
 {
-    const struct timespec pause = { 0, PIN_PAUSE * 1000000L };
     const struct p11_pin_request again = { .config = &slot->source };
     const long end = p11_pin_now() + (long)slot->module->deadline;
     struct p11_pin *pin;
 
     while (p11_pin_now() < end) {
-        (void)nanosleep(&pause, NULL);
+        (void)nanosleep(&pause_between, NULL);
         if (p11_pin_get(&again, slot->label, &pin, NULL) != CKR_OK)
             continue;
         if (check_pin(slot, pin, NULL) == CKR_OK)
