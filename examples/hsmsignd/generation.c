@@ -290,21 +290,17 @@ static enum trial try_pins(struct generations *gs,
 static void keep_pin(const struct generation *before,
                      const struct profile_source *source)
 {
+    struct profile *p = generation_find(before, source->name);
     struct p11_pin *pin = p11_pin_copy(source->pin);
 
-    for (size_t i = 0; pin != NULL && i < before->n; i++) {
-        struct profile *p = before->profiles[i];
-
-        if (strcmp(p->name, source->name) == 0) {
-            p11_pin_free(p->pin);
-            p->pin = pin;
-            pin = NULL;
-        }
-    }
-    p11_pin_free(pin);
+    /* Without memory, it is asked for once more than needed. */
+    if (pin == NULL)
+        return;
+    p11_pin_free(p->pin);
+    p->pin = pin;
 }
 
-/* The profile's new PIN after the trial; false: try again later. */
+/* A profile's new PIN after the trial; false: try again later. */
 static bool change_pin(const struct generations *gs,
                        const struct generation *before,
                        const struct profile_source *source, enum trial found)
@@ -427,8 +423,7 @@ bool generations_changed(const struct generations *gs)
     return watch_changed(&gs->watch);
 }
 
-const struct profile *generation_find(const struct generation *g,
-                                      const char *name)
+struct profile *generation_find(const struct generation *g, const char *name)
 {
     for (size_t i = 0; i < g->n; i++) {
         if (strcmp(g->profiles[i]->name, name) == 0)

@@ -53,8 +53,7 @@ struct generation *generations_older(struct generations *gs,
 void generations_put(struct generations *gs, struct generation *g);
 
 /* NULL: there is none of that name. */
-const struct profile *generation_find(const struct generation *g,
-                                      const char *name);
+struct profile *generation_find(const struct generation *g, const char *name);
 
 /*
  * Seconds until the first of the certificates in use expires, negative

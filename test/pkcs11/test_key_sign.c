@@ -394,18 +394,26 @@ struct storm {
     bool lost, found; /* the login */
 };
 
-/* All is lost; that thread has a session of its own. */
-static void begin(struct storm *storm, struct fixture *f, fake_before_fn *hook)
+/*
+ * All is lost, that thread has a session of its own, and the key signs.  What
+ * became of the storm.
+ */
+static struct storm assert_signs_in_storm(struct fixture *f,
+                                          fake_before_fn *hook)
 {
-    *storm = (struct storm){ .f = f };
+    struct storm storm = { .f = f };
+
     fake_lose(f->fake, EVERYTHING);
     assert_int_equal(f->module->fl->C_OpenSession(fixture_slot(f)->id,
                                                   CKF_SERIAL_SESSION, NULL,
-                                                  NULL, &storm->session.handle),
+                                                  NULL, &storm.session.handle),
                      CKR_OK);
     fake_calls_reset(f->fake);
     f->fake->before = hook;
-    f->fake->before_arg = storm;
+    f->fake->before_arg = &storm;
+    assert_signs(f);
+    f->fake->before = NULL;
+    return storm;
 }
 
 static void lose_and_find_the_login(struct fake *fake, const char *function,
@@ -434,13 +442,9 @@ static void
 test_key_is_not_called_missing_when_another_thread_logged_in(void **state)
 {
     struct fixture *f = *state;
-    struct storm storm;
 
-    begin(&storm, f, lose_and_find_the_login);
     fake_fail(f->fake, "C_GetAttributeValue", CKR_FUNCTION_FAILED, 1, 1);
-    assert_signs(f);
-    assert_true(storm.found);
-    f->fake->before = NULL;
+    assert_true(assert_signs_in_storm(f, lose_and_find_the_login).found);
 }
 
 /* The login goes before a search, and is there again when it is asked for. */
@@ -465,12 +469,8 @@ static void
 test_key_is_not_called_missing_when_the_login_comes_back_at_once(void **state)
 {
     struct fixture *f = *state;
-    struct storm storm;
 
-    begin(&storm, f, log_in_while_it_is_asked);
-    assert_signs(f);
-    assert_true(storm.found);
-    f->fake->before = NULL;
+    assert_true(assert_signs_in_storm(f, log_in_while_it_is_asked).found);
 }
 
 /* What was found is of an epoch that is over: the handle is not used. */
@@ -491,12 +491,8 @@ static void begin_an_epoch(struct fake *fake, const char *function, void *arg)
 static void test_handle_of_an_epoch_that_ended_is_not_used(void **state)
 {
     struct fixture *f = *state;
-    struct storm storm;
 
-    begin(&storm, f, begin_an_epoch);
-    assert_signs(f);
-    assert_true(storm.lost);
-    f->fake->before = NULL;
+    assert_true(assert_signs_in_storm(f, begin_an_epoch).lost);
     assert_int_equal(fake_count(f->fake, "C_FindObjectsInit"), 2);
     assert_int_equal(fake_count(f->fake, "C_Sign"), 1);
 }
