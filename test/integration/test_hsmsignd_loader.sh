@@ -59,6 +59,11 @@ one_ends() {
         sleep 0.1
     done
     kill "$first" "$second" 2> kill.err
+    for ((i = 0; i < 100; i++)); do
+        kill -0 "$first" 2> kill.err || kill -0 "$second" 2> kill.err || break
+        sleep 0.1
+    done
+    kill -KILL "$first" "$second" 2> kill.err # fails, if they have ended
     wait "$first"
     i=$?
     wait "$second"
