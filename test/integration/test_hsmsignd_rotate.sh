@@ -118,18 +118,23 @@ echo "$DEMO_PIN" > pin
 check 'the PIN is set back' set_pin 12345678 "$DEMO_PIN"
 check 'it starts again' start
 ends_after_its_reload() {
-    local status
+    local status writer
 
     rm pin && mkfifo -m 600 pin && kill -HUP "$hsmsignd" && sleep 0.5
     kill -TERM "$hsmsignd"
     (
         sleep 1
         for ((i = 0; i < 8; i++)); do
+            [ ! -e ended ] || break
             echo "$DEMO_PIN" | timeout 1 tee pin > pin.written
         done
     ) &
+    writer=$!
     wait "$hsmsignd"
     status=$?
+    # The next test writes a file of that name.
+    touch ended
+    wait "$writer"
     rm -f pin
     cat hsmsignd.log >&2
     return "$status"
