@@ -512,10 +512,12 @@ def two_lengths(r):
             c.send(request(headers={"Content-Length": f"{first}\r\nContent-Length: {second}"}) + body)
             says(400, "more than one Content-Length", connection="close")(r.verifier, c.answer())
             expect(c.file.read() == b"", "it is open")
+    # libmicrohttpd 1.0 refuses these itself, in words of its own.
     for coding in "identity", "":
         with Connection(r.port) as c:
             c.send(request(headers={"Transfer-Encoding": coding, "Content-Length": len(body)}) + body)
-            says(400, "more than one Content-Length", connection="close")(r.verifier, c.answer())
+            says(400, connection="close")(r.verifier, c.answer())
+            expect(c.file.read() == b"", "it is open")
     r.still_signs()
 
 
